@@ -1,0 +1,44 @@
+//! The caller's own account.
+//!
+//! Invariant: an [`Account`] is the caller's own, never somebody else's. It does not imply a scope: each operation on it
+//! asks for its own.
+
+use std::sync::Arc;
+
+use super::{Caller, ManageRepo, Mode, ReadRepo, Scope};
+use crate::repos::Repository;
+use crate::users::User;
+use crate::{Forge, Result};
+
+/// The caller's own account.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Account {
+    caller: Caller,
+    user: Arc<User>,
+}
+
+impl Account {
+    pub(super) fn of(caller: Caller, user: Arc<User>) -> Self {
+        Self { caller, user }
+    }
+
+    /// The user it belongs to.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    pub(crate) fn forge(&self) -> &Forge {
+        &self.caller.forge
+    }
+
+    pub(crate) fn require(&self, scope: Scope, mode: Mode) -> Result<()> {
+        self.caller.require(scope, mode)
+    }
+
+    /// The owner's capability on a repository that this account has just made.
+    pub(crate) fn owns(&self, repo: Repository) -> ManageRepo {
+        ReadRepo::made(&self.caller, repo)
+    }
+}

@@ -1,0 +1,33 @@
+//! Who acts, and what they show for it.
+//!
+//! Invariant: an [`Actor`] comes out of verified credentials alone. It carries no rights.
+
+use crate::ids::UserId;
+
+/// Whoever makes a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Actor {
+    /// Nobody in particular: may read what is public or unlisted, where a transport admits them at all.
+    Anonymous,
+    /// A user of this forge, in good standing.
+    User(UserId),
+}
+
+/// What a request shows to prove who makes it.
+#[non_exhaustive]
+pub enum Credentials<'a> {
+    /// Nothing.
+    None,
+    /// The text of a token.
+    Token(&'a str),
+}
+
+impl std::fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Token(_) => "Token(..)",
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! Who may do what. The only place of the workspace that decides it.
+//!
+//! Nobody asks "may I?". A [`Caller`] asks for a capability ([`ReadRepo`], [`Objects`], [`ManageRepo`], [`Account`]),
+//! and the operations are methods of the capability that permits them.
+//!
+//! Invariant: the fields of a capability are private to this module, so having one is the proof that the check was
+//! made. A capability is a snapshot for the length of one request: nothing stores one; jobs carry ids.
+//!
+//! ```compile_fail
+//! // A capability cannot be made outside this module...
+//! let repo = forge_core::ReadRepo { caller: todo!(), repo: todo!(), level: todo!() };
+//! ```
+//!
+//! ```compile_fail
+//! // ... nor raised from a lesser one ...
+//! fn raise(repo: forge_core::ReadRepo) -> forge_core::ManageRepo { forge_core::ManageRepo(repo) }
+//! ```
+//!
+//! ```compile_fail
+//! // ... nor gone around: the store is out of reach.
+//! fn around(forge: &forge_core::Forge) { forge.store(); }
+//! ```
+//!
+//! It does not know how credentials travel: each transport reads its own headers.
+
+mod account;
+mod actor;
+mod caller;
+mod repo;
+mod scope;
+mod system;
+
+pub use account::Account;
+pub use actor::{Actor, Credentials};
+pub use caller::Caller;
+pub use repo::{Level, ManageRepo, Objects, ReadRepo};
+pub use scope::{Grants, Mode, Scope};
+pub use system::System;

@@ -1,0 +1,369 @@
+//! What a token may do: scopes, modes, and the two texts that say so.
+//!
+//! OAuth 2 text is `service/SCOPE[:RO|RW]`, space-separated, RO by default, empty for everything. Legacy text is
+//! `[service/]name[:read|write]`, comma-separated, read by default, `*` for everything. Both mean a [`Grants`].
+//!
+//! Invariant: write implies read, and nothing else implies anything. A grant says what a token may do at most; what
+//! its user may do is decided in [`super::repo`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Reading, or reading and writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Mode {
+    /// `RO`, `read`.
+    #[serde(rename = "ro")]
+    Read,
+    /// `RW`, `write`; implies reading.
+    #[serde(rename = "rw")]
+    Write,
+}
+
+/// A kind of data that a token may be limited to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Scope {
+    /// git: who a user is.
+    GitProfile,
+    /// git: repositories' names, descriptions, visibility.
+    Repositories,
+    /// git: objects, refs and artifacts.
+    Objects,
+    /// git: access lists.
+    Acls,
+    /// meta: who a user is.
+    MetaProfile,
+    /// meta: the account's log.
+    AuditLog,
+    /// meta: SSH keys.
+    SshKeys,
+    /// meta: PGP keys.
+    PgpKeys,
+}
+
+/// The scopes as OAuth 2 text spells them, and the legacy scope each belongs to.
+const TABLE: &[(Scope, &str, &str, &str, &str)] = &[
+    // scope, OAuth 2 service, OAuth 2 name, legacy service, legacy name
+    (
+        Scope::GitProfile,
+        "git.sr.ht",
+        "PROFILE",
+        "meta.sr.ht",
+        "profile",
+    ),
+    (
+        Scope::Repositories,
+        "git.sr.ht",
+        "REPOSITORIES",
+        "git.sr.ht",
+        "info",
+    ),
+    (Scope::Objects, "git.sr.ht", "OBJECTS", "git.sr.ht", "data"),
+    (Scope::Acls, "git.sr.ht", "ACLS", "git.sr.ht", "access"),
+    (
+        Scope::MetaProfile,
+        "meta.sr.ht",
+        "PROFILE",
+        "meta.sr.ht",
+        "profile",
+    ),
+    (
+        Scope::AuditLog,
+        "meta.sr.ht",
+        "AUDIT_LOG",
+        "meta.sr.ht",
+        "audit",
+    ),
+    (
+        Scope::SshKeys,
+        "meta.sr.ht",
+        "SSH_KEYS",
+        "meta.sr.ht",
+        "keys",
+    ),
+    (
+        Scope::PgpKeys,
+        "meta.sr.ht",
+        "PGP_KEYS",
+        "meta.sr.ht",
+        "keys",
+    ),
+];
+
+impl Scope {
+    fn row(
+        self,
+    ) -> &'static (
+        Scope,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+    ) {
+        // Every variant has a row; a test walks them.
+        TABLE.iter().find(|row| row.0 == self).unwrap_or(&TABLE[0])
+    }
+
+    /// Whether a token may ever write it: the account's log is written by the forge alone.
+    fn is_writable(self) -> bool {
+        self != Self::AuditLog
+    }
+
+    /// How a refusal names it: the legacy name, then the OAuth 2 name.
+    pub(crate) fn describe(self, mode: Mode) -> String {
+        let (_, service, name, _, legacy) = self.row();
+        let (word, suffix) = match mode {
+            Mode::Read => ("read", "RO"),
+            Mode::Write => ("write", "RW"),
+        };
+        format!("{legacy}:{word} ({service}/{name}:{suffix})")
+    }
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants(BTreeMap<Scope, Mode>);
+
+impl Grants {
+    /// Everything, writing included: a personal token without limits.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(
+            TABLE
+                .iter()
+                .map(|row| {
+                    (
+                        row.0,
+                        if row.0.is_writable() {
+                            Mode::Write
+                        } else {
+                            Mode::Read
+                        },
+                    )
+                })
+                .collect(),
+        )
+    }
+
+    /// Nothing at all.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Whether they cover `mode` on `scope`.
+    #[must_use]
+    pub fn allow(&self, scope: Scope, mode: Mode) -> bool {
+        self.0.get(&scope).is_some_and(|granted| *granted >= mode)
+    }
+
+    fn grant(&mut self, scope: Scope, mode: Mode) {
+        let granted = self.0.entry(scope).or_insert(mode);
+        *granted = (*granted).max(mode);
+    }
+
+    /// Reads OAuth 2 text.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for field `grants`: an unknown scope or mode, or writing to a read-only scope.
+    pub fn parse_oauth2(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Ok(Self::everything());
+        }
+        let invalid = |item: &str| Error::invalid("grants", format!("{item:?} is not a grant"));
+        let mut grants = Self::nothing();
+        for item in text.split(' ') {
+            let (scope, mode) = match item.split_once(':') {
+                None => (item, Mode::Read),
+                Some((scope, "RO")) => (scope, Mode::Read),
+                Some((scope, "RW")) => (scope, Mode::Write),
+                Some(_) => return Err(invalid(item)),
+            };
+            let (service, name) = scope.split_once('/').ok_or_else(|| invalid(item))?;
+            let row = TABLE
+                .iter()
+                .find(|row| row.1 == service && row.2 == name)
+                .ok_or_else(|| invalid(item))?;
+            if mode == Mode::Write && !row.0.is_writable() {
+                return Err(invalid(item));
+            }
+            grants.grant(row.0, mode);
+        }
+        Ok(grants)
+    }
+
+    /// Reads legacy text. `audit-log` is accepted for `audit`, as seed 003 spells it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for field `scopes`: an unknown scope or mode, or writing to a read-only scope.
+    pub fn parse_legacy(text: &str) -> Result<Self> {
+        let invalid = |item: &str| Error::invalid("scopes", format!("{item:?} is not a scope"));
+        let mut grants = Self::nothing();
+        for item in text.split(',') {
+            let (scope, mode) = match item.split_once(':') {
+                None | Some((_, "read")) => (item.split(':').next().unwrap_or(item), Mode::Read),
+                Some((scope, "write")) => (scope, Mode::Write),
+                Some(_) => return Err(invalid(item)),
+            };
+            if scope == "*" {
+                let all = Self::everything();
+                all.0
+                    .into_iter()
+                    .for_each(|(scope, most)| grants.grant(scope, most.min(mode)));
+                // `*` alone means writing as well; `*:read` is the limited form.
+                if item == "*" {
+                    grants = Self::everything();
+                }
+                continue;
+            }
+            let (service, name) = scope.split_once('/').unwrap_or(("meta.sr.ht", scope));
+            let name = if name == "audit-log" { "audit" } else { name };
+            let mut rows = TABLE
+                .iter()
+                .filter(|row| row.3 == service && row.4 == name)
+                .peekable();
+            if rows.peek().is_none() {
+                return Err(invalid(item));
+            }
+            for row in rows {
+                if mode == Mode::Write && !row.0.is_writable() {
+                    return Err(invalid(item));
+                }
+                grants.grant(row.0, mode);
+            }
+        }
+        Ok(grants)
+    }
+}
+
+impl fmt::Display for Grants {
+    /// OAuth 2 text; what [`Grants::parse_oauth2`] reads back. [`Grants::nothing`] prints as `none`, which it refuses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::everything() {
+            return Ok(());
+        }
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (i, (scope, mode)) in self.0.iter().enumerate() {
+            let (_, service, name, _, _) = scope.row();
+            let suffix = if *mode == Mode::Write { "RW" } else { "RO" };
+            write!(
+                f,
+                "{}{service}/{name}:{suffix}",
+                if i == 0 { "" } else { " " }
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn oauth2(text: &str) -> Grants {
+        Grants::parse_oauth2(text).expect("a good text")
+    }
+
+    fn legacy(text: &str) -> Grants {
+        Grants::parse_legacy(text).expect("a good text")
+    }
+
+    #[test]
+    fn every_scope_has_its_row_in_the_table() {
+        for row in TABLE {
+            assert_eq!(row.0.row().0, row.0);
+        }
+        assert_eq!(TABLE.len(), Grants::everything().0.len());
+    }
+
+    #[test]
+    fn write_implies_read_and_nothing_else_implies_anything() {
+        let grants = oauth2("git.sr.ht/OBJECTS:RW meta.sr.ht/PROFILE");
+        assert!(
+            grants.allow(Scope::Objects, Mode::Write) && grants.allow(Scope::Objects, Mode::Read)
+        );
+        assert!(
+            grants.allow(Scope::MetaProfile, Mode::Read)
+                && !grants.allow(Scope::MetaProfile, Mode::Write)
+        );
+        assert!(
+            !grants.allow(Scope::GitProfile, Mode::Read)
+                && !grants.allow(Scope::Repositories, Mode::Read)
+        );
+    }
+
+    #[test]
+    fn legacy_scopes_are_translated_by_the_table() {
+        assert_eq!(
+            legacy("git.sr.ht/data:write"),
+            oauth2("git.sr.ht/OBJECTS:RW")
+        );
+        assert_eq!(
+            legacy("git.sr.ht/info,git.sr.ht/info:write"),
+            oauth2("git.sr.ht/REPOSITORIES:RW")
+        );
+        assert_eq!(
+            legacy("profile:read"),
+            oauth2("git.sr.ht/PROFILE meta.sr.ht/PROFILE")
+        );
+        assert_eq!(
+            legacy("keys:write"),
+            oauth2("meta.sr.ht/SSH_KEYS:RW meta.sr.ht/PGP_KEYS:RW")
+        );
+        assert_eq!(legacy("audit-log:read"), legacy("audit"));
+        assert_eq!(legacy("*"), Grants::everything());
+        assert!(!legacy("*:read").allow(Scope::Objects, Mode::Write));
+        assert!(legacy("*:read").allow(Scope::Objects, Mode::Read));
+    }
+
+    #[test]
+    fn unknown_scopes_are_refused() {
+        for bad in [
+            "data",
+            "git.sr.ht/x",
+            "audit:write",
+            "",
+            "profile:RW",
+            "x/profile",
+            "profile,",
+        ] {
+            assert!(Grants::parse_legacy(bad).is_err(), "{bad:?}");
+        }
+        for bad in [
+            "none",
+            "OBJECTS",
+            "git.sr.ht/OBJECTS:rw",
+            "git.sr.ht/OBJECTS  x",
+            "meta.sr.ht/AUDIT_LOG:RW",
+            " ",
+        ] {
+            assert!(Grants::parse_oauth2(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn grants_print_as_they_parse(picks in proptest::collection::vec((0..TABLE.len(), any::<bool>()), 1..8)) {
+            let mut grants = Grants::nothing();
+            for (row, write) in picks {
+                let scope = TABLE[row].0;
+                grants.grant(scope, if write && scope.is_writable() { Mode::Write } else { Mode::Read });
+            }
+            prop_assert_eq!(Grants::parse_oauth2(&grants.to_string()).ok(), Some(grants));
+        }
+
+        #[test]
+        fn no_text_panics_the_parsers(text in ".{0,60}") {
+            let _ = (Grants::parse_oauth2(&text), Grants::parse_legacy(&text));
+        }
+    }
+}

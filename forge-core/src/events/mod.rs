@@ -1,0 +1,117 @@
+//! What happened, and what is still to be done: the one durable queue.
+//!
+//! Invariant: an event is a row written in the transaction of the change it tells of, so there is neither an event
+//! without its change nor the reverse. Everything is done at least once; [`Event::id`] tells repeats.
+//! It does not know what plugins do with an event.
+
+mod store;
+mod worker;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use store::EventWrites;
+
+use crate::clock::Timestamp;
+use crate::ids::{JobId, RepoId};
+use crate::repos::Repository;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Version 7, so ids follow time. The same on each repeat.
+    pub id: Uuid,
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened, with the nouns as they were then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A repository was made or imported.
+    RepoCreated(Repository),
+    /// A repository's name, description, visibility or README was set.
+    RepoUpdated(Repository),
+    /// A repository was deleted; this is what it was.
+    RepoDeleted(Repository),
+}
+
+/// Work for a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "task", content = "data", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Task {
+    /// Give each plugin a job of its own for an event.
+    Event(Event),
+    /// Tell one plugin of an event.
+    Tell {
+        /// The plugin's name.
+        plugin: String,
+        /// The event.
+        event: Event,
+    },
+    /// Work that a plugin gave itself.
+    Plugin {
+        /// The plugin's name.
+        plugin: String,
+        /// What the plugin understands.
+        payload: serde_json::Value,
+    },
+    /// Remove a deleted repository's files.
+    RemoveRepo(RepoId),
+    /// Remove deleted artifacts' content.
+    RemoveBlobs(Vec<String>),
+    /// Remove an artifact's content unless a row refers to it by now.
+    CollectBlob(String),
+    /// Remove what crashes left behind; comes back every day.
+    Sweep,
+}
+
+/// A job to queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// Not before this moment.
+    pub run_at: Timestamp,
+    /// At most one queued job has a given key; a second one is dropped.
+    pub key: Option<String>,
+    /// The work.
+    pub task: Task,
+}
+
+impl NewJob {
+    /// Work for a moment, without a key.
+    #[must_use]
+    pub fn at(run_at: Timestamp, task: Task) -> Self {
+        Self {
+            run_at,
+            key: None,
+            task,
+        }
+    }
+}
+
+/// A job that this worker has leased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Row number.
+    pub id: JobId,
+    /// Which attempt this is, counted from 1. It also tells one lease of a job from the next.
+    pub attempt: u32,
+    /// The work.
+    pub task: Task,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; the row goes.
+    Done,
+    /// To be done again, not before this moment.
+    Again(Timestamp),
+    /// Given up; the row stays for a person to look at.
+    Dead,
+}

@@ -1,0 +1,267 @@
+//! The loop that does what is queued.
+//!
+//! Invariant: a job is settled only after its work is done, so a dead worker's jobs are done by the next one when their
+//! leases end. It does not order jobs: two workers may run two events of one repository at once.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tracing::Instrument as _;
+
+use super::{Event, Job, NewJob, Outcome, Task};
+use crate::access::System;
+use crate::{Forge, Result, Stop};
+
+/// How long a worker has a job for itself; renewed while it works.
+const LEASE: Duration = Duration::from_secs(120);
+/// How often the lease is renewed.
+const RENEWAL: Duration = Duration::from_secs(40);
+/// How often the queue is looked at when nothing wakes the worker.
+const POLL: Duration = Duration::from_secs(1);
+/// How many jobs one worker does at once.
+const AT_ONCE: u64 = 8;
+/// After how many attempts a job is given up: with the delays below, after about four days.
+const ATTEMPTS: u32 = 16;
+/// How often crashes' leftovers are looked for.
+const SWEEP_EVERY: TimeDelta = TimeDelta::days(1);
+/// How old a leftover is at least, so that nobody can still be at work on it.
+const LEFTOVER: TimeDelta = TimeDelta::hours(1);
+
+impl Forge {
+    /// Does what is queued, and runs the plugins' background work, until stopped. Any number of workers, in any number
+    /// of processes, share one queue.
+    ///
+    /// # Errors
+    /// None after the start: failures are logged, and what failed is tried again.
+    pub async fn work(&self, stop: Stop) -> Result<()> {
+        let mut tx = self.store().begin().await?;
+        tx.enqueue(NewJob {
+            run_at: self.now(),
+            key: Some("sweep".to_owned()),
+            task: Task::Sweep,
+        })
+        .await?;
+        tx.commit().await?;
+
+        let background = self.plugins().iter().map(|plugin| {
+            let (forge, stop) = (self.clone(), stop.clone());
+            async move {
+                if let Err(error) = plugin.background(forge, stop).await {
+                    tracing::error!(
+                        plugin = plugin.name(),
+                        error = &error as &dyn std::error::Error,
+                        "background work ended"
+                    );
+                }
+            }
+        });
+        futures::join!(futures::future::join_all(background), self.drain(&stop));
+        Ok(())
+    }
+
+    async fn drain(&self, stop: &Stop) {
+        while !stop.is_stopped() {
+            match self.work_once().await {
+                Ok(0) => {
+                    tokio::select! {
+                        () = stop.stopped() => {}
+                        () = self.woken() => {}
+                        () = tokio::time::sleep(POLL) => {}
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the queue cannot be read"
+                    );
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        }
+    }
+
+    /// Does a handful of jobs that are due, and says how many there were.
+    ///
+    /// # Errors
+    /// Those of the store; a failing job is no error here.
+    pub async fn work_once(&self) -> Result<usize> {
+        let mut tx = self.store().begin().await?;
+        let jobs = tx.claim(self.now(), LEASE, AT_ONCE).await?;
+        if jobs.is_empty() {
+            return Ok(0);
+        }
+        tx.commit().await?;
+        let claimed = jobs.len();
+        let mut running: FuturesUnordered<_> = jobs
+            .into_iter()
+            .map(|job| {
+                let span = tracing::info_span!("job", job.id = job.id.0, job.attempt = job.attempt);
+                self.finish(job).instrument(span)
+            })
+            .collect();
+        while let Some(finished) = running.next().await {
+            finished?;
+        }
+        Ok(claimed)
+    }
+
+    /// Does one job, keeping its lease meanwhile, and settles it.
+    async fn finish(&self, job: Job) -> Result<()> {
+        let work = self.run(&job);
+        tokio::pin!(work);
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                () = tokio::time::sleep(RENEWAL) => {
+                    let mut tx = self.store().begin().await?;
+                    if !tx.renew(&job, self.now() + LEASE).await? {
+                        tracing::warn!("the lease went to another worker");
+                        return Ok(());
+                    }
+                    tx.commit().await?;
+                }
+            }
+        };
+        let outcome = match done {
+            Ok(outcome) => outcome,
+            Err(error) if job.attempt >= ATTEMPTS => {
+                tracing::error!(error = &error as &dyn std::error::Error, "job given up");
+                Outcome::Dead
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "job failed, to be tried again"
+                );
+                Outcome::Again(self.now() + delay(job.attempt))
+            }
+        };
+        let mut tx = self.store().begin().await?;
+        tx.settle(&job, outcome).await?;
+        tx.commit().await
+    }
+
+    async fn run(&self, job: &Job) -> Result<Outcome> {
+        match &job.task {
+            Task::Event(event) => self.fan_out(event).await?,
+            Task::Tell { plugin, event } => match self.plugin(plugin) {
+                Some(plugin) => plugin.on_event(self, event).await?,
+                None => tracing::warn!(
+                    plugin,
+                    "an event for a plugin that is not here any more is dropped"
+                ),
+            },
+            Task::Plugin { plugin, payload } => match self.plugin(plugin) {
+                Some(plugin) => plugin.run_job(self, job, payload).await?,
+                None => tracing::warn!(
+                    plugin,
+                    "a job of a plugin that is not here any more is dropped"
+                ),
+            },
+            Task::RemoveRepo(repo) => self.git().remove(*repo).await?,
+            Task::RemoveBlobs(keys) => {
+                for key in keys {
+                    self.blobs().delete(key).await?;
+                }
+            }
+            Task::CollectBlob(key) => {
+                if !self.store().artifact_key_used(key).await? {
+                    self.blobs().delete(key).await?;
+                }
+            }
+            Task::Sweep => {
+                self.sweep().await?;
+                return Ok(Outcome::Again(self.now() + SWEEP_EVERY));
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Replaces an event by a job for each plugin, so that one plugin's failure is its own.
+    async fn fan_out(&self, event: &Event) -> Result<()> {
+        if self.plugins().is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store().begin().await?;
+        for plugin in self.plugins() {
+            let plugin = plugin.name().to_owned();
+            // The key makes a repeat of this step harmless while the first one's jobs are queued.
+            let key = Some(format!("{plugin}:{}", event.id));
+            let task = Task::Tell {
+                plugin,
+                event: event.clone(),
+            };
+            tx.enqueue(NewJob {
+                run_at: self.now(),
+                key,
+                task,
+            })
+            .await?;
+        }
+        tx.commit().await
+    }
+
+    /// Removes repositories' directories that no row knows, and half-done imports.
+    async fn sweep(&self) -> Result<()> {
+        let found = self.git().sweep(self.now() - LEFTOVER).await?;
+        for repos in found.chunks(500) {
+            let existing = self.store().existing_repos(repos).await?;
+            for orphan in repos.iter().filter(|repo| !existing.contains(repo)) {
+                tracing::info!(
+                    repo.id = orphan.0,
+                    "removing a directory that no repository has"
+                );
+                self.git().remove(*orphan).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl System {
+    /// Queues work for a plugin: its [`crate::Plugin::run_job`] is called with `payload`, at least once.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn enqueue(
+        &self,
+        plugin: &str,
+        run_at: crate::Timestamp,
+        payload: serde_json::Value,
+    ) -> Result<()> {
+        let mut tx = self.forge().store().begin().await?;
+        tx.enqueue(NewJob::at(
+            run_at,
+            Task::Plugin {
+                plugin: plugin.to_owned(),
+                payload,
+            },
+        ))
+        .await?;
+        tx.commit().await?;
+        self.forge().wake();
+        Ok(())
+    }
+}
+
+/// How long after the given attempt the next one comes: 10 s, doubled each time, at most a day.
+fn delay(attempt: u32) -> TimeDelta {
+    let seconds = 10_i64
+        .checked_shl(attempt.saturating_sub(1).min(20))
+        .unwrap_or(i64::MAX);
+    TimeDelta::seconds(seconds.min(24 * 60 * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_day() {
+        assert_eq!(delay(1), TimeDelta::seconds(10));
+        assert_eq!(delay(4), TimeDelta::seconds(80));
+        assert_eq!(delay(u32::MAX), TimeDelta::days(1));
+    }
+}

@@ -1,0 +1,194 @@
+//! The handle on a forge: what every crate of the workspace is given.
+//!
+//! Invariant: store, repositories and artifacts are reachable inside this crate only; outside it, there is no road to
+//! them but a capability. It holds no request's state.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::blobs::Blobs;
+use crate::clock::{Clock, Entropy, Timestamp};
+use crate::events::{Event, EventKind};
+use crate::http::Origin;
+use crate::objects::GitBackend;
+use crate::plugin::Plugin;
+use crate::store::Store;
+use crate::{Error, Result};
+
+/// What a forge is made of.
+#[expect(missing_debug_implementations, reason = "ports have nothing to show")]
+pub struct Parts {
+    /// The rows.
+    pub store: Arc<dyn Store>,
+    /// The repositories.
+    pub git: Arc<dyn GitBackend>,
+    /// The artifacts.
+    pub blobs: Arc<dyn Blobs>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Extensions, in the order in which they are asked.
+    pub plugins: Vec<Arc<dyn Plugin>>,
+    /// Where the git service is reached.
+    pub git_origin: Origin,
+    /// Where the meta service is reached.
+    pub meta_origin: Origin,
+    /// Limits on what comes from outside.
+    pub limits: Limits,
+}
+
+/// Limits on what comes from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest artifact, in bytes; 1 GiB unless set.
+    pub artifact_bytes: u64,
+    /// The largest body of an API request that is no upload, in bytes; 1 MiB unless set.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            artifact_bytes: 1 << 30,
+            body_bytes: 1 << 20,
+        }
+    }
+}
+
+/// A forge: a cheap handle to clone.
+#[derive(Clone)]
+pub struct Forge(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    wake: Notify,
+}
+
+impl Forge {
+    /// Assembles a forge and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for field `plugin` if a plugin's name is bad or taken; those of the store.
+    pub async fn new(parts: Parts) -> Result<Self> {
+        for (i, plugin) in parts.plugins.iter().enumerate() {
+            let name = plugin.name();
+            let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            if name.is_empty() || !name.bytes().all(good) {
+                return Err(Error::invalid(
+                    "plugin",
+                    format!("{name:?} is not a plugin's name"),
+                ));
+            }
+            if parts
+                .plugins
+                .iter()
+                .take(i)
+                .any(|other| other.name() == name)
+            {
+                return Err(Error::invalid(
+                    "plugin",
+                    format!("there are two plugins called {name:?}"),
+                ));
+            }
+        }
+        let migrations: Vec<_> = parts
+            .plugins
+            .iter()
+            .map(|plugin| (plugin.name(), plugin.migrations()))
+            .collect();
+        parts.store.migrate(&migrations).await?;
+        Ok(Self(Arc::new(Inner {
+            parts,
+            wake: Notify::new(),
+        })))
+    }
+
+    /// Where the git service is reached.
+    #[must_use]
+    pub fn git_origin(&self) -> &Origin {
+        &self.0.parts.git_origin
+    }
+
+    /// Where the meta service is reached.
+    #[must_use]
+    pub fn meta_origin(&self) -> &Origin {
+        &self.0.parts.meta_origin
+    }
+
+    /// Limits on what comes from outside.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.parts.limits
+    }
+
+    /// The present.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.parts.clock.now()
+    }
+
+    /// The extensions.
+    #[must_use]
+    pub fn plugins(&self) -> &[Arc<dyn Plugin>] {
+        &self.0.parts.plugins
+    }
+
+    pub(crate) fn plugin(&self, name: &str) -> Option<&dyn Plugin> {
+        self.plugins()
+            .iter()
+            .map(|plugin| &**plugin)
+            .find(|plugin| plugin.name() == name)
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.parts.store
+    }
+
+    pub(crate) fn git(&self) -> &dyn GitBackend {
+        &*self.0.parts.git
+    }
+
+    pub(crate) fn blobs(&self) -> &dyn Blobs {
+        &*self.0.parts.blobs
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        &*self.0.parts.entropy
+    }
+
+    /// A version 7 UUID (RFC 9562 5.7).
+    pub(crate) fn uuid(&self) -> Result<Uuid> {
+        let mut random = [0; 10];
+        self.entropy().fill(&mut random)?;
+        let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or(0);
+        Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    pub(crate) fn event(&self, kind: EventKind) -> Result<Event> {
+        Ok(Event {
+            id: self.uuid()?,
+            time: self.now(),
+            kind,
+        })
+    }
+
+    /// Tells this process's worker that something was queued.
+    pub(crate) fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.0.wake.notified().await;
+    }
+}
+
+impl fmt::Debug for Forge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Forge")
+    }
+}

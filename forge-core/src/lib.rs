@@ -1,0 +1,46 @@
+//! The nouns of a git forge, the rules about them, the operations on them, and the ports behind them.
+//!
+//! Everything else in the workspace is a translator: a transport parses a request, asks a [`Caller`] for a capability,
+//! calls one operation and prints; a store or a backend implements a port. All of them depend on this crate and on
+//! none of each other.
+//!
+//! A noun is a module, with the same file names in each: `mod.rs` its types, `store.rs` its storage contract, `ops.rs`
+//! what is done with it. Where who may do what is decided: [`access`].
+
+pub mod access;
+pub mod acls;
+pub mod artifacts;
+pub mod blobs;
+pub mod clock;
+pub mod events;
+pub mod http;
+pub mod names;
+pub mod oauth;
+pub mod objects;
+pub mod repos;
+pub mod store;
+pub mod users;
+
+mod error;
+mod forge;
+mod ids;
+mod page;
+mod plugin;
+mod stop;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use access::{
+    Account, Actor, Caller, Credentials, Grants, Level, ManageRepo, Mode, Objects, ReadRepo, Scope,
+    System,
+};
+pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
+pub use error::{Error, FieldError, Result, Source};
+pub use events::{Event, EventKind};
+pub use forge::{Forge, Limits, Parts};
+pub use ids::{AclId, ArtifactId, JobId, RepoId, TokenId, UserId};
+pub use names::{RefName, RepoName, RepoPath, RevSpec, TreePath, UserName};
+pub use objects::Oid;
+pub use page::{PAGE_SIZE, Page, Paged};
+pub use plugin::{Migration, Plugin};
+pub use stop::Stop;

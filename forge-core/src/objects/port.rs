@@ -1,0 +1,171 @@
+//! The ports behind which repositories lie: [`GitBackend`] keeps them, [`GitRepo`] reads one.
+//!
+//! Neither knows users, names or permissions: a repository is its row number here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use url::Url;
+
+use super::{Commit, Kind, Object, Oid, OidPrefix, Ref};
+use crate::blobs::ByteStream;
+use crate::names::{RefName, RevSpec};
+use crate::repos::Progress;
+use crate::{Error, RepoId, Result, Timestamp};
+
+/// Where an import comes from. An operator's word: it may name a path of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportSource {
+    /// A repository on another machine, over `https` or `http`.
+    Url(Url),
+    /// A repository on this machine.
+    Path(PathBuf),
+}
+
+impl std::str::FromStr for ImportSource {
+    type Err = Error;
+
+    /// Reads a URL if the text has a scheme, a path else.
+    fn from_str(text: &str) -> Result<Self> {
+        if text.is_empty() {
+            return Err(Error::invalid("source", "source is required"));
+        }
+        if !text.contains("://") {
+            return Ok(Self::Path(PathBuf::from(text)));
+        }
+        let url = Url::parse(text)
+            .map_err(|e| Error::invalid("source", format!("{text:?} is not a URL: {e}")))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self::Url(url)),
+            "file" => {
+                let path = url.to_file_path();
+                path.map(Self::Path)
+                    .map_err(|()| Error::invalid("source", format!("{text:?} is not a path")))
+            }
+            scheme => Err(Error::invalid(
+                "source",
+                format!("{scheme:?} is not a scheme that can be imported from"),
+            )),
+        }
+    }
+}
+
+/// A repository that was fetched but has no number yet. Dropped without [`GitBackend::adopt`], its files go.
+pub trait Staged: Send + Sync + std::fmt::Debug {
+    /// Where the files lie, for the backend that made it.
+    fn path(&self) -> &std::path::Path;
+}
+
+/// Keeps repositories.
+///
+/// Guarantees an implementation gives:
+/// 1. `create` and `adopt` are all or nothing, durable when they return, and replace what a crashed attempt left
+///    under the same number; nothing cached from before is served afterwards.
+/// 2. `remove` is idempotent; a reader that holds the repository open may see errors, but never another repository.
+/// 3. `fetch` changes nothing that `open` can reach.
+/// 4. `open` is cheap and does not touch the disk; reading a repository that is not there is [`Error::NotFound`].
+#[async_trait]
+pub trait GitBackend: Send + Sync + 'static {
+    /// Makes an empty repository whose HEAD names `head`.
+    async fn create(&self, repo: RepoId, head: &RefName) -> Result<()>;
+    /// Fetches every ref, all they reach, and HEAD. [`Error::Invalid`] for field `source`, with git's words, if it
+    /// cannot be read.
+    async fn fetch(&self, from: &ImportSource, progress: Progress) -> Result<Box<dyn Staged>>;
+    /// Gives what was fetched a number.
+    async fn adopt(&self, staged: Box<dyn Staged>, repo: RepoId) -> Result<()>;
+    /// Removes a repository.
+    async fn remove(&self, repo: RepoId) -> Result<()>;
+    /// Removes what crashed fetches left before `before`, and names the repositories that were made before then.
+    async fn sweep(&self, before: Timestamp) -> Result<Vec<RepoId>>;
+    /// A handle to read a repository with.
+    fn open(&self, repo: RepoId) -> Result<Arc<dyn GitRepo>>;
+}
+
+/// Which commits of a history are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Walk {
+    /// The commit whose history it is.
+    pub tip: Oid,
+    /// The first commit to return; [`None`] starts with the tip.
+    pub start: Option<Oid>,
+    /// The most commits to return.
+    pub count: usize,
+}
+
+/// Some commits of a history.
+#[derive(Debug, Clone)]
+pub struct WalkPage {
+    /// The commits, in order.
+    pub commits: Arc<[Arc<Commit>]>,
+    /// The commit after the last one.
+    pub next: Option<Oid>,
+}
+
+/// What a prefix of an id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// No object.
+    None,
+    /// This object.
+    One(Oid),
+    /// Several objects.
+    Ambiguous,
+}
+
+/// A blob's, or any object's, content.
+pub struct BlobContent {
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes in all.
+    pub size: u64,
+    /// The first bytes: 8,000, or all if there are fewer, or more.
+    pub head: Bytes,
+    /// What comes after `head`.
+    pub rest: ByteStream,
+}
+
+impl std::fmt::Debug for BlobContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobContent")
+            .field("kind", &self.kind)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads one repository.
+///
+/// Guarantees an implementation gives:
+/// 1. Refs, HEAD and revisions are read anew by each call: a change is seen by the next one.
+/// 2. A missing object is `None`; a damaged one is an error.
+/// 3. `walk` orders by committer time, newest first, over all parents, as `git rev-list` does without options. The
+///    pages of one tip together hold each commit of its history once, whatever the shape and the dates.
+/// 4. Memory stays bounded whatever the size of a blob.
+#[async_trait]
+pub trait GitRepo: Send + Sync + std::fmt::Debug {
+    /// What HEAD names, whether that exists or not; `None` if HEAD names a commit directly.
+    async fn head(&self) -> Result<Option<RefName>>;
+    /// Every ref below `refs/` that leads to an object, by name, bytewise.
+    async fn refs(&self) -> Result<Vec<Ref>>;
+    /// One ref by its full name, or HEAD.
+    async fn find_ref(&self, name: &RefName) -> Result<Option<Ref>>;
+    /// The first of the revisions that names an object, and its place in the list. An ambiguous one names none.
+    async fn resolve(&self, revs: &[RevSpec]) -> Result<Option<(usize, Oid)>>;
+    /// What remains of an object when tags are followed.
+    async fn peel(&self, id: Oid) -> Result<Option<(Oid, Kind)>>;
+    /// Objects by their ids, each `None` if missing.
+    async fn objects(&self, ids: &[Oid]) -> Result<Vec<Option<Object>>>;
+    /// The lengths to which ids can be cut and still be told apart: 7 digits at least.
+    async fn short_lengths(&self, ids: &[Oid]) -> Result<Vec<usize>>;
+    /// A number that changes whenever objects are added; results that depend on all objects may be kept as long as it
+    /// does not. `None` if that cannot be vouched for at this moment.
+    fn objects_version(&self) -> Option<u64>;
+    /// What a prefix of an id stands for.
+    async fn lookup(&self, prefix: &OidPrefix) -> Result<Lookup>;
+    /// Some commits of a history. `None` if `tip` is no commit, or `start` is not in its history.
+    async fn walk(&self, walk: &Walk) -> Result<Option<WalkPage>>;
+    /// The content of an object of any kind, as git stores it without its header.
+    async fn content(&self, id: Oid) -> Result<Option<BlobContent>>;
+}

@@ -1,0 +1,158 @@
+//! What is done with repositories.
+
+use std::sync::Arc;
+
+use super::{NewRepo, RepoChange, Repository};
+use crate::access::{Account, ManageRepo, Mode, ReadRepo, Scope, System};
+use crate::events::{EventKind, NewJob, Task};
+use crate::names::{RefName, RepoPath, UserName};
+use crate::objects::ImportSource;
+use crate::repos::RepoOrRedirect;
+use crate::{Error, Result};
+
+/// Told, line by line, how a long operation is getting on. The lines hold no control characters.
+pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How many keys one job removes; a bound on the size of the job's row.
+const KEYS_PER_JOB: usize = 500;
+
+impl Account {
+    /// Makes an empty repository. Needs `REPOSITORIES:RW`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] on field `name` if the account has one of that name, [`Error::Invalid`] for a bad
+    /// description.
+    pub async fn create_repo(&self, new: &NewRepo) -> Result<ManageRepo> {
+        self.require(Scope::Repositories, Mode::Write)?;
+        new.check()?;
+        let forge = self.forge();
+        let mut tx = forge.store().begin().await?;
+        let repo = tx.insert_repo(self.user().id, new, forge.now()).await?;
+        // The directory comes first: a crash leaves one that no row knows, which the sweep removes.
+        forge.git().create(repo.id, &default_head()?).await?;
+        tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
+            .await?;
+        tx.commit().await?;
+        forge.wake();
+        Ok(self.owns(repo))
+    }
+}
+
+impl ReadRepo {
+    /// The custom README, if the owner has set one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn readme(&self) -> Result<Option<String>> {
+        self.forge().store().readme(self.id()).await
+    }
+}
+
+impl ManageRepo {
+    /// Changes the repository. Needs `REPOSITORIES:RW`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] on field `name` if the name is taken, [`Error::Invalid`] for bad text.
+    pub async fn update(&self, change: &RepoChange) -> Result<Repository> {
+        self.require(Scope::Repositories, Mode::Write)?;
+        change.check()?;
+        let forge = self.forge();
+        let mut tx = forge.store().begin().await?;
+        let repo = tx.update_repo(self.id(), change, forge.now()).await?;
+        tx.emit(forge.event(EventKind::RepoUpdated(repo.clone()))?)
+            .await?;
+        tx.commit().await?;
+        forge.wake();
+        Ok(repo)
+    }
+
+    /// Deletes the repository. It is gone when this returns; its files go in the background. Needs `REPOSITORIES:RW`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if somebody else has just deleted it.
+    pub async fn delete(self) -> Result<()> {
+        self.require(Scope::Repositories, Mode::Write)?;
+        let forge = self.forge();
+        let now = forge.now();
+        let mut tx = forge.store().begin().await?;
+        let keys: Vec<_> = tx
+            .artifacts_of(self.id())
+            .await?
+            .into_iter()
+            .map(|artifact| artifact.key)
+            .collect();
+        if !tx.delete_repo(self.id()).await? {
+            return Err(Error::NotFound);
+        }
+        tx.enqueue(NewJob::at(now, Task::RemoveRepo(self.id())))
+            .await?;
+        for keys in keys.chunks(KEYS_PER_JOB) {
+            tx.enqueue(NewJob::at(now, Task::RemoveBlobs(keys.to_vec())))
+                .await?;
+        }
+        tx.emit(forge.event(EventKind::RepoDeleted(self.get().clone()))?)
+            .await?;
+        tx.commit().await?;
+        forge.wake();
+        Ok(())
+    }
+}
+
+impl System {
+    /// Makes a repository of everything that another one holds: all refs, and HEAD. The source may be a local path,
+    /// so it must be the operator's word, never a caller's.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such owner; [`Error::Conflict`] on field `name` if the name is taken;
+    /// [`Error::Invalid`] for field `source`, with git's words, if it cannot be read.
+    pub async fn import_repo(
+        &self,
+        owner: &UserName,
+        new: &NewRepo,
+        source: &ImportSource,
+        progress: Progress,
+    ) -> Result<Repository> {
+        new.check()?;
+        let forge = self.forge();
+        let user = forge
+            .store()
+            .user_by_name(owner)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let path = RepoPath {
+            owner: owner.clone(),
+            name: new.name.clone(),
+        };
+        if let Some(RepoOrRedirect::Repository(_)) = forge.store().repo_by_path(&path).await? {
+            return Err(Error::conflict(
+                "name",
+                "a repository of this name already exists",
+            ));
+        }
+        let staged = forge.git().fetch(source, progress).await?;
+        let mut tx = forge.store().begin().await?;
+        let repo = tx.insert_repo(user.id, new, forge.now()).await?;
+        forge.git().adopt(staged, repo.id).await?;
+        tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
+            .await?;
+        tx.commit().await?;
+        forge.wake();
+        Ok(repo)
+    }
+
+    /// The repository of that name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find_repo(&self, path: &RepoPath) -> Result<Option<Repository>> {
+        Ok(match self.forge().store().repo_by_path(path).await? {
+            Some(RepoOrRedirect::Repository(repo)) => Some(repo),
+            Some(RepoOrRedirect::Moved(_)) | None => None,
+        })
+    }
+}
+
+/// What HEAD names in a repository without commits; SourceHut's choice.
+fn default_head() -> Result<RefName> {
+    RefName::new("refs/heads/master")
+}

@@ -1,0 +1,61 @@
+//! The storage contract of repositories.
+
+use async_trait::async_trait;
+
+use super::{NewRepo, RepoChange, RepoOrRedirect, Repository};
+use crate::clock::Timestamp;
+use crate::ids::{RepoId, UserId};
+use crate::names::RepoPath;
+use crate::{Page, Paged, Result};
+
+/// Which of an owner's repositories to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// All of them.
+    All,
+    /// The public ones, and those with an access list entry for this user.
+    VisibleTo(UserId),
+    /// The public ones.
+    Public,
+}
+
+/// Reading repositories.
+#[async_trait]
+pub trait RepoReads: Send + Sync {
+    /// The repository of that name, else the one that had it last and where it is now.
+    async fn repo_by_path(&self, path: &RepoPath) -> Result<Option<RepoOrRedirect>>;
+    /// One owner's repositories, newest first.
+    async fn repos_of(
+        &self,
+        owner: UserId,
+        listing: Listing,
+        page: Page,
+    ) -> Result<Paged<Repository>>;
+    /// Those of `ids` that exist.
+    async fn existing_repos(&self, ids: &[RepoId]) -> Result<Vec<RepoId>>;
+    /// The custom README, which is too large to come with every row.
+    async fn readme(&self, id: RepoId) -> Result<Option<String>>;
+}
+
+/// Writing repositories.
+#[async_trait]
+pub trait RepoWrites: Send {
+    /// Adds a repository. Takes its name over from a redirect.
+    /// [`crate::Error::Conflict`] on field `name` if the owner has a repository of that name.
+    async fn insert_repo(
+        &mut self,
+        owner: UserId,
+        new: &NewRepo,
+        now: Timestamp,
+    ) -> Result<Repository>;
+    /// Changes a repository and sets `updated`. A new name leaves a redirect under the old one, and takes its own over
+    /// from a redirect. [`crate::Error::NotFound`] if it is gone; [`crate::Error::Conflict`] on field `name` if taken.
+    async fn update_repo(
+        &mut self,
+        id: RepoId,
+        change: &RepoChange,
+        now: Timestamp,
+    ) -> Result<Repository>;
+    /// Removes a repository with its access list, redirects and artifacts' rows. `false` if it was gone already.
+    async fn delete_repo(&mut self, id: RepoId) -> Result<bool>;
+}

@@ -1,0 +1,54 @@
+//! Users: who owns repositories and acts on them.
+//!
+//! Invariant: a user's name never changes and is unique. Passwords, keys and sessions are not here.
+
+mod ops;
+mod store;
+
+pub use store::{UserReads, UserWrites};
+
+use crate::clock::Timestamp;
+use crate::ids::UserId;
+use crate::names::UserName;
+
+/// A user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Row number.
+    pub id: UserId,
+    /// When the account was made.
+    pub created: Timestamp,
+    /// When the profile last changed.
+    pub updated: Timestamp,
+    /// The name, without tilde.
+    pub name: UserName,
+    /// E-mail address; for the user's own eyes.
+    pub email: Option<String>,
+    /// Home page.
+    pub url: Option<String>,
+    /// Where they say they are.
+    pub location: Option<String>,
+    /// What they say about themselves, in Markdown.
+    pub bio: Option<String>,
+    /// The notice shown to a suspended user; `None` for a user in good standing.
+    pub suspended: Option<String>,
+}
+
+impl std::fmt::Debug for User {
+    /// Name and number: the rest is personal, and logs are no place for it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A user to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// The name, without tilde.
+    pub name: UserName,
+    /// E-mail address, if known.
+    pub email: Option<String>,
+}

@@ -1,0 +1,81 @@
+//! What is done with users.
+
+use super::{NewUser, User};
+use crate::access::{Caller, Mode, Scope, System};
+use crate::names::UserName;
+use crate::{Error, Result};
+
+impl Caller {
+    /// The profile of a user. Anybody who is signed in may see anybody's; the e-mail address is there only on one's
+    /// own, and only for credentials that cover `PROFILE:RO`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such user; [`Error::Unauthenticated`] for an anonymous caller.
+    pub async fn profile(&self, name: &UserName) -> Result<User> {
+        let own = self.user()?;
+        if own.name == *name {
+            return self.own_profile();
+        }
+        let user = self
+            .forge()
+            .store()
+            .user_by_name(name)
+            .await?
+            .ok_or(Error::NotFound)?;
+        Ok(User {
+            email: None,
+            ..user
+        })
+    }
+
+    /// The caller's own profile; without the e-mail address if the credentials do not cover `PROFILE:RO`.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for an anonymous caller.
+    pub fn own_profile(&self) -> Result<User> {
+        let mut user = self.user()?.clone();
+        if self.require(Scope::GitProfile, Mode::Read).is_err() {
+            user.email = None;
+        }
+        Ok(user)
+    }
+}
+
+impl System {
+    /// The user of that name, made if there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn ensure_user(&self, new: &NewUser) -> Result<User> {
+        let store = self.forge().store();
+        if let Some(user) = store.user_by_name(&new.name).await? {
+            return Ok(user);
+        }
+        let mut tx = store.begin().await?;
+        match tx.insert_user(new, self.forge().now()).await {
+            Ok(user) => {
+                tx.commit().await?;
+                Ok(user)
+            }
+            // Somebody else made the user in between.
+            Err(Error::Conflict { .. }) => {
+                drop(tx);
+                store.user_by_name(&new.name).await?.ok_or(Error::NotFound)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Suspends a user with a notice, or with `None` lifts the suspension; effective on the next request.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such user.
+    pub async fn suspend(&self, name: &UserName, notice: Option<&str>) -> Result<()> {
+        let store = self.forge().store();
+        let user = store.user_by_name(name).await?.ok_or(Error::NotFound)?;
+        let mut tx = store.begin().await?;
+        tx.set_suspension(user.id, notice, self.forge().now())
+            .await?;
+        tx.commit().await
+    }
+}
