@@ -41,6 +41,14 @@ impl Objects {
         self.git().refs().await
     }
 
+    /// The branch that HEAD names, whether it exists or not.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn head(&self) -> Result<Option<RefName>> {
+        self.git().head().await
+    }
+
     /// One ref by its full name, or HEAD.
     ///
     /// # Errors

@@ -1,0 +1,246 @@
+//! A forge in a directory: SQLite, repositories, HTTP. The command that the README shows.
+//!
+//! `cargo run --release --example standalone -- --help`
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use forge::objects::ImportSource;
+use forge::oauth::NewToken;
+use forge::repos::{NewRepo, Visibility};
+use forge::users::{NewUser, User};
+use forge::{App, Credentials, Error, Grants, ObjectBlobs, RepoName, RepoPath, Result, SqlStore, TimestampStyle};
+use lexopt::ValueExt as _;
+
+const HELP: &str = "\
+Serves a forge.
+
+Usage: standalone [OPTIONS]
+
+  --data DIR              where everything is kept (default: forge-data)
+  --http ADDR             where HTTP is served (default: 127.0.0.1:8080)
+  --ssh ADDR              where SSH is served (not yet: see the README)
+  --user NAME             whose the imported repositories are (default: you)
+  --import NAME=SOURCE    a repository to import, from a URL or a path; may be repeated
+  --database URL          postgres://… or sqlite:… instead of a database in DIR
+  --blobs URL             where artifacts are kept: s3://…, file://… instead of DIR
+  --zoned-timestamps      timestamps in the REST API end in +00:00
+  --env FILE              write addresses, user and token to FILE once ready
+  --help                  this text
+";
+
+struct Options {
+    data: PathBuf,
+    http: String,
+    ssh: Option<String>,
+    user: String,
+    imports: Vec<(RepoName, ImportSource)>,
+    database: Option<String>,
+    blobs: Option<String>,
+    zoned: bool,
+    env: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let options = match options() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            say(HELP.trim_end());
+            return std::process::ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            complain(&format!("{error}; --help tells what can be said"));
+            return std::process::ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> std::result::Result<Option<Options>, Box<dyn std::error::Error>> {
+    use lexopt::Arg::Long;
+
+    let mut options = Options {
+        data: "forge-data".into(),
+        http: "127.0.0.1:8080".to_owned(),
+        ssh: None,
+        user: "you".to_owned(),
+        imports: Vec::new(),
+        database: None,
+        blobs: None,
+        zoned: false,
+        env: None,
+    };
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("data") => options.data = arguments.value()?.into(),
+            Long("http") => options.http = arguments.value()?.string()?,
+            Long("ssh") => options.ssh = Some(arguments.value()?.string()?),
+            Long("user") => options.user = arguments.value()?.string()?,
+            Long("import") => {
+                let value = arguments.value()?.string()?;
+                let (name, source) = value.split_once('=').ok_or("--import wants NAME=URL_OR_PATH")?;
+                options.imports.push((name.parse()?, source.parse()?));
+            }
+            Long("database") => options.database = Some(arguments.value()?.string()?),
+            Long("blobs") => options.blobs = Some(arguments.value()?.string()?),
+            Long("zoned-timestamps") => options.zoned = true,
+            Long("env") => options.env = Some(arguments.value()?.into()),
+            Long("help") => return Ok(None),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(options))
+}
+
+async fn run(options: Options) -> Result<()> {
+    // Listening comes first: an address in use must not cost an import.
+    let listener = tokio::net::TcpListener::bind(&options.http).await;
+    let refused = |error| Error::invalid("http", format!("cannot listen on {}: {error}", options.http));
+    let listener = listener.map_err(refused)?;
+    let address = listener.local_addr().map_err(Error::internal)?;
+    let git_url = format!("http://{address}");
+
+    let mut builder = forge::builder().data_dir(&options.data).git_origin(&git_url);
+    if let Some(url) = &options.database {
+        builder = builder.store(SqlStore::connect(url).await?);
+    }
+    if let Some(url) = &options.blobs {
+        builder = builder.blobs(ObjectBlobs::connect(url)?);
+    }
+    if options.zoned {
+        builder = builder.timestamps(TimestampStyle::Zoned);
+    }
+    let app = builder.build().await?;
+
+    let user = ensure_user(&app, &options.user).await?;
+    let token = ensure_token(&app, &user, &options.data).await?;
+    for (name, source) in &options.imports {
+        import(&app, &user, name, source).await?;
+    }
+    if options.ssh.is_some() {
+        say("note: SSH is not served yet; --ssh is ignored");
+    }
+    greet(&git_url, &user, &token, &options.imports);
+
+    let serving = app.serve().listener(listener);
+    if let Some(path) = &options.env {
+        // Connections are accepted from here on: they wait in the listener's queue.
+        let meta_url = format!("{git_url}/meta");
+        let lines = format!(
+            "FORGE_GIT_URL={git_url}\nFORGE_META_URL={meta_url}\nFORGE_SSH_URL=\nFORGE_USER={}\nFORGE_TOKEN={token}\n",
+            user.name
+        );
+        write_private(path, &lines)?;
+    }
+    serving.until(forge::ctrl_c()).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever starts the process is its operator")]
+async fn ensure_user(app: &App, name: &str) -> Result<User> {
+    let new = NewUser { name: name.parse()?, email: None };
+    app.forge().system().ensure_user(&new).await
+}
+
+/// The token of the last start, if it still works, else a new one. The forge itself keeps a hash alone; the text is
+/// kept beside it, as a client of this user would.
+#[expect(clippy::disallowed_methods, reason = "whoever starts the process is its operator")]
+async fn ensure_token(app: &App, user: &User, data: &Path) -> Result<String> {
+    let path = data.join(format!("token-{}", user.name));
+    if let Ok(text) = fs::read_to_string(&path) {
+        let text = text.trim();
+        let caller = app.forge().authenticate(Credentials::Token(text)).await;
+        if caller.is_ok_and(|caller| caller.user().is_ok_and(|owner| owner.id == user.id)) {
+            return Ok(text.to_owned());
+        }
+    }
+    let new = NewToken {
+        grants: Grants::everything(),
+        comment: Some("made by the standalone example".to_owned()),
+        expires: app.forge().now() + chrono::TimeDelta::days(366),
+    };
+    let (_, text) = app.forge().system().issue_token(user.id, &new).await?;
+    fs::create_dir_all(data).map_err(Error::internal)?;
+    write_private(&path, &format!("{}\n", text.expose()))?;
+    Ok(text.expose().to_owned())
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever starts the process is its operator")]
+async fn import(app: &App, user: &User, name: &RepoName, source: &ImportSource) -> Result<()> {
+    let system = app.forge().system();
+    let path = RepoPath { owner: user.name.clone(), name: name.clone() };
+    if system.find_repo(&path).await?.is_some() {
+        say(&format!("{path} is here already"));
+        return Ok(());
+    }
+    say(&format!("importing {path} ..."));
+    let new = NewRepo { name: name.clone(), description: None, visibility: Visibility::Public };
+    let progress = Arc::new(|line: &str| say(&format!("  {line}")));
+    system.import_repo(&user.name, &new, source, progress).await?;
+    Ok(())
+}
+
+fn greet(url: &str, user: &User, token: &str, imports: &[(RepoName, ImportSource)]) {
+    let name = imports.first().map_or("hello", |(name, _)| name.as_str());
+    say(&format!(
+        "
+The forge is at {url}. Paste these:
+
+  export TOKEN={token}
+  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/user
+  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/repos"
+    ));
+    if imports.is_empty() {
+        say(&format!(
+            "  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/repos --json '{{\"name\": \"{name}\"}}'
+  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/~{}/repos/{name}
+
+To begin with a repository that has something in it: --import NAME=URL_OR_PATH",
+            user.name
+        ));
+    } else {
+        say(&format!(
+            "  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/~{user}/repos/{name}/log
+  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/~{user}/repos/{name}/tree",
+            user = user.name
+        ));
+    }
+    say("\nCtrl-C ends it; what is acknowledged is kept.");
+}
+
+/// A file for nobody else's eyes, there as a whole or not at all.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|error| Error::invalid("env", format!("{}: {error}", path.display())))
+}
+
+#[expect(clippy::print_stdout, reason = "it is a command that people watch")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "it is a command that people watch")]
+fn complain(text: &str) {
+    eprintln!("error: {text}");
+}

@@ -1,0 +1,208 @@
+//! Request bodies: a JSON object, or a form with the same fields.
+//!
+//! Invariant: a body is read up to the forge's limit and no further. Which fields there are is the handlers' affair;
+//! unknown ones are ignored.
+
+use std::str::FromStr;
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use forge_core::{Error, FieldError};
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use crate::error::{Failure, Result};
+use crate::git::App;
+
+/// A body as it came.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    /// The media type in lower case, without parameters; empty if there is none.
+    pub(crate) media_type: String,
+    pub(crate) bytes: Bytes,
+    content_type: String,
+}
+
+impl FromRequest<App> for Raw {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        let header = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let content_type = header.unwrap_or_default().to_owned();
+        let media_type = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        let body = Limited::new(request.into_body(), app.forge.limits().body_bytes);
+        let bytes = body
+            .collect()
+            .await
+            .map_err(|error| unreadable(&*error))?
+            .to_bytes();
+        Ok(Self {
+            media_type,
+            bytes,
+            content_type,
+        })
+    }
+}
+
+/// Why a body could not be read: it is the caller's doing, a limit or a broken connection.
+fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
+    if error.downcast_ref::<LengthLimitError>().is_some() {
+        return Error::Limit { what: "body" };
+    }
+    Error::malformed("the body ended early")
+}
+
+/// The fields of a JSON object or a form.
+#[derive(Debug)]
+pub(crate) struct Fields(Map<String, Value>);
+
+impl FromRequest<App> for Fields {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        let raw = Raw::from_request(request, app).await?;
+        let json = match raw.media_type.as_str() {
+            "application/json" => true,
+            "" => raw.bytes.trim_ascii_start().starts_with(b"{"),
+            _ => false,
+        };
+        let fields = if json {
+            serde_json::from_slice(&raw.bytes).map_err(|error| {
+                Error::malformed(format!("the body is not a JSON object: {error}"))
+            })?
+        } else if raw.media_type == "multipart/form-data" {
+            multipart(&raw).await?
+        } else {
+            let pairs = form_urlencoded::parse(&raw.bytes);
+            pairs
+                .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+                .collect()
+        };
+        Ok(Self(fields))
+    }
+}
+
+async fn multipart(raw: &Raw) -> Result<Map<String, Value>> {
+    let malformed =
+        |error: multer::Error| Error::malformed(format!("the body is not a form: {error}"));
+    let boundary = multer::parse_boundary(&raw.content_type).map_err(malformed)?;
+    let bytes = raw.bytes.clone();
+    let once = futures::stream::once(async move { Ok::<_, std::convert::Infallible>(bytes) });
+    let mut parts = multer::Multipart::new(once, boundary);
+    let mut fields = Map::new();
+    while let Some(part) = parts.next_field().await.map_err(malformed)? {
+        let Some(name) = part.name().map(ToOwned::to_owned) else {
+            continue;
+        };
+        fields.insert(name, Value::String(part.text().await.map_err(malformed)?));
+    }
+    Ok(fields)
+}
+
+/// What a field holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Field<T> {
+    Absent,
+    Null,
+    Given(T),
+}
+
+/// Takes fields out of a body one by one and collects what is wrong with them.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    fields: Map<String, Value>,
+    faults: Vec<FieldError>,
+}
+
+impl Fields {
+    pub(crate) fn read(self) -> Reader {
+        Reader {
+            fields: self.0,
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Reader {
+    /// A text, or null, or nothing.
+    pub(crate) fn text(&mut self, field: &'static str) -> Field<String> {
+        match self.fields.remove(field) {
+            None => Field::Absent,
+            Some(Value::Null) => Field::Null,
+            Some(Value::String(text)) => Field::Given(text),
+            Some(_) => {
+                self.fault(field, format!("{field} must be a string"));
+                Field::Absent
+            }
+        }
+    }
+
+    /// A text that must be there: null and the empty text count as missing.
+    pub(crate) fn required<T: FromStr<Err = Error>>(&mut self, field: &'static str) -> Option<T> {
+        let known = self.faults.len();
+        match self.text(field) {
+            Field::Given(text) if !text.is_empty() => self.parse(&text),
+            _ if self.faults.len() > known => None,
+            _ => {
+                self.fault(field, format!("{field} is required"));
+                None
+            }
+        }
+    }
+
+    /// A text that may be absent but not null.
+    pub(crate) fn optional(&mut self, field: &'static str) -> Option<String> {
+        match self.text(field) {
+            Field::Given(text) => Some(text),
+            Field::Absent => None,
+            Field::Null => {
+                self.fault(field, format!("{field} may not be null"));
+                None
+            }
+        }
+    }
+
+    /// A value of its text form; a fault if it has none.
+    pub(crate) fn parse<T: FromStr<Err = Error>>(&mut self, text: &str) -> Option<T> {
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(Error::Invalid(faults)) => {
+                self.faults.extend(faults);
+                None
+            }
+            Err(error) => {
+                self.faults.push(FieldError {
+                    field: None,
+                    reason: error.to_string(),
+                });
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, field: &'static str, reason: String) {
+        self.faults.push(FieldError {
+            field: Some(field),
+            reason,
+        });
+    }
+
+    /// Ends the reading: everything that is wrong at once.
+    pub(crate) fn finish(self) -> Result<()> {
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(self.faults).into())
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The table of routes: which methods a path has, and what becomes of the others.
+//!
+//! Invariant: what the table lists is what is served, so a test can walk it. `GET` routes serve `HEAD`; every path
+//! answers `OPTIONS` with 200 and `Allow`, without credentials; other methods get 405 with the error body.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::response::IntoResponse;
+use axum::routing::{MethodFilter, MethodRouter};
+use forge_core::Error;
+use forge_core::http::{Body, Routes};
+use http::header::ALLOW;
+use http::{Method, Request, StatusCode, Uri};
+use tower::ServiceExt as _;
+
+use crate::error::{Failure, respond};
+use crate::git::App;
+
+/// One method of one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path below the service's origin; `{name}` stands for a segment, `{*name}` for one or more.
+    pub path: String,
+}
+
+#[derive(Default)]
+pub(crate) struct Table {
+    paths: Vec<(String, MethodRouter<App>, Vec<Method>)>,
+}
+
+impl Table {
+    pub(crate) fn add<H, T>(&mut self, method: Method, path: &str, handler: H)
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let at = self
+            .paths
+            .iter()
+            .position(|(known, ..)| known == path)
+            .unwrap_or_else(|| {
+                self.paths
+                    .push((path.to_owned(), MethodRouter::new(), Vec::new()));
+                self.paths.len() - 1
+            });
+        let (_, routes, methods) = &mut self.paths[at];
+        // The methods given here are the common ones, which all have a filter.
+        if let Ok(filter) = MethodFilter::try_from(method.clone()) {
+            *routes = std::mem::take(routes).on(filter, handler);
+            methods.push(method);
+        }
+    }
+
+    pub(crate) fn get<H: Handler<T, App>, T: 'static>(&mut self, path: &str, handler: H) {
+        self.add(Method::GET, path, handler);
+    }
+
+    /// A route of a repository, in both forms: by owner, and the caller's own.
+    pub(crate) fn repo<H, T>(&mut self, method: &Method, rest: &str, handler: H)
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.add(
+            method.clone(),
+            &format!("/api/{{owner}}/repos/{{name}}{rest}"),
+            handler.clone(),
+        );
+        self.add(
+            method.clone(),
+            &format!("/api/repos/{{name}}{rest}"),
+            handler,
+        );
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        let each = self.paths.iter();
+        each.flat_map(|(path, _, methods)| {
+            methods.iter().map(|method| Endpoint {
+                method: method.clone(),
+                path: path.clone(),
+            })
+        })
+        .collect()
+    }
+
+    pub(crate) fn serve(self, app: App) -> Routes {
+        let mut router = Router::new();
+        for (path, routes, methods) in self.paths {
+            let mut allowed: Vec<_> = methods.iter().map(Method::as_str).collect();
+            if allowed.contains(&"GET") {
+                allowed.push("HEAD");
+            }
+            allowed.push("OPTIONS");
+            let allowed = allowed.join(", ");
+            let allow = allowed.clone();
+            let options = async move || [(ALLOW, allow)];
+            let other = async move || {
+                let refused = respond(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    None,
+                    "405 method not allowed",
+                );
+                ([(ALLOW, allowed)], refused)
+            };
+            router = router.route(
+                &path,
+                routes.on(MethodFilter::OPTIONS, options).fallback(other),
+            );
+        }
+        let router = router
+            .fallback(async || Failure(Error::NotFound).into_response())
+            .with_state(app);
+        Routes::new(router.map_request(without_trailing_slashes))
+    }
+}
+
+/// `/api/repos/` means `/api/repos`: clients of git.sr.ht send both.
+fn without_trailing_slashes(mut request: Request<Body>) -> Request<Body> {
+    let path = request.uri().path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() == path.len() || trimmed.is_empty() {
+        return request;
+    }
+    let trimmed = match request.uri().query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    if let Ok(uri) = trimmed.parse::<Uri>() {
+        *request.uri_mut() = uri;
+    }
+    request
+}

@@ -1,0 +1,169 @@
+//! What the two most frequent reads found, for as long as nothing was committed since. SQLite only.
+//!
+//! Every request looks up a token and a repository; a commit that changes either is rare. An entry is the answer to a
+//! read, tagged with the generation that was current *before* the read began. A commit makes the generation odd before
+//! it starts and even again, one higher, when its outcome is known. A reader that finds an odd generation asks the
+//! database; a reader that finds an even one may use an entry with the same tag, because then no commit has so much as
+//! started since before the entry's read.
+//!
+//! Invariant: an answer from here is the one the database would have given at the moment the generation was looked at.
+//! That rests on seeing every commit, hence on the lock beside the database file: with PostgreSQL other processes write,
+//! so there is no cache. It does not keep what is *not* there, lest guesses at tokens fill it.
+
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use forge_core::names::RepoPath;
+use forge_core::oauth::{Token, TokenHash};
+use forge_core::repos::RepoOrRedirect;
+use forge_core::users::User;
+use forge_core::Result;
+
+/// The most entries of either kind; a few MiB together.
+const ENTRIES: u64 = 4096;
+
+type Entries<K, V> = moka::sync::Cache<K, (u64, Arc<V>)>;
+
+/// Answers to reads.
+pub(crate) struct Cache {
+    generation: AtomicU64,
+    tokens: Entries<TokenHash, (Token, User)>,
+    repos: Entries<RepoPath, RepoOrRedirect>,
+}
+
+impl Cache {
+    pub(crate) fn new() -> Self {
+        Self {
+            generation: AtomicU64::new(0),
+            tokens: Entries::new(ENTRIES),
+            repos: Entries::new(ENTRIES),
+        }
+    }
+
+    /// The answer to `token_by_hash`, from `read` if there is none here.
+    pub(crate) async fn token(
+        &self,
+        hash: &TokenHash,
+        read: impl Future<Output = Result<Option<(Token, User)>>>,
+    ) -> Result<Option<(Token, User)>> {
+        self.answer(&self.tokens, hash, read).await
+    }
+
+    /// The answer to `repo_by_path`, from `read` if there is none here.
+    pub(crate) async fn repo(
+        &self,
+        path: &RepoPath,
+        read: impl Future<Output = Result<Option<RepoOrRedirect>>>,
+    ) -> Result<Option<RepoOrRedirect>> {
+        self.answer(&self.repos, path, read).await
+    }
+
+    async fn answer<K, V>(
+        &self,
+        entries: &Entries<K, V>,
+        key: &K,
+        read: impl Future<Output = Result<Option<V>>>,
+    ) -> Result<Option<V>>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let generation = self.generation.load(Ordering::SeqCst);
+        if is_odd(generation) {
+            return read.await;
+        }
+        if let Some((tag, value)) = entries.get(key)
+            && tag == generation
+        {
+            return Ok(Some((*value).clone()));
+        }
+        let found = read.await?;
+        if let Some(value) = &found {
+            entries.insert(key.clone(), (generation, Arc::new(value.clone())));
+        }
+        Ok(found)
+    }
+
+    /// A commit is about to begin: entries are of no use until [`Cache::changed`]. One at a time.
+    pub(crate) fn changing(&self) {
+        self.generation.fetch_or(1, Ordering::SeqCst);
+    }
+
+    /// The commit's outcome is known, whichever it is. A commit that is never heard of again leaves the generation odd,
+    /// so the cache rests until the next one.
+    pub(crate) fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn is_odd(generation: u64) -> bool {
+    generation & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use forge_core::repos::RepoOrRedirect;
+
+    use super::*;
+
+    fn path(text: &str) -> RepoPath {
+        text.parse().expect("a good path")
+    }
+
+    async fn ask(cache: &Cache, answer: &str) -> String {
+        let read = ready(Ok(Some(RepoOrRedirect::Moved(path(answer)))));
+        match cache.repo(&path("~ann/a"), read).await {
+            Ok(Some(RepoOrRedirect::Moved(path))) => path.name.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_until_a_commit() {
+        let cache = Cache::new();
+        assert_eq!(ask(&cache, "~ann/one").await, "one");
+        assert_eq!(ask(&cache, "~ann/two").await, "one");
+        cache.changing();
+        assert_eq!(ask(&cache, "~ann/three").await, "three", "a commit is under way");
+        cache.changed();
+        assert_eq!(ask(&cache, "~ann/four").await, "four");
+        assert_eq!(ask(&cache, "~ann/five").await, "four");
+    }
+
+    #[tokio::test]
+    async fn an_answer_read_before_a_commit_is_not_used_after_it() {
+        let cache = Cache::new();
+        let slow = async {
+            cache.changing();
+            cache.changed();
+            Ok(Some(RepoOrRedirect::Moved(path("~ann/old"))))
+        };
+        assert!(cache.repo(&path("~ann/a"), slow).await.is_ok());
+        assert_eq!(ask(&cache, "~ann/new").await, "new");
+    }
+
+    #[tokio::test]
+    async fn a_commit_without_outcome_rests_the_cache_until_the_next() {
+        let cache = Cache::new();
+        cache.changing();
+        assert_eq!(ask(&cache, "~ann/one").await, "one");
+        assert_eq!(ask(&cache, "~ann/two").await, "two");
+        cache.changing();
+        cache.changed();
+        assert_eq!(ask(&cache, "~ann/three").await, "three");
+        assert_eq!(ask(&cache, "~ann/four").await, "three");
+    }
+
+    #[tokio::test]
+    async fn absence_is_not_kept() {
+        let cache = Cache::new();
+        let hash = TokenHash([7; 32]);
+        assert!(matches!(cache.token(&hash, ready(Ok(None))).await, Ok(None)));
+        cache.tokens.run_pending_tasks();
+        assert_eq!(cache.tokens.entry_count(), 0);
+    }
+}

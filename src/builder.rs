@@ -1,0 +1,186 @@
+//! Putting a forge together.
+//!
+//! Invariant: what is not said has a default that works: SQLite, repositories and artifacts in one directory.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use forge_core::blobs::Blobs;
+use forge_core::http::Origin;
+use forge_core::objects::GitBackend;
+use forge_core::store::Store;
+use forge_core::{
+    Clock, Entropy, Error, Forge, Limits, Parts, Plugin, Result, SystemClock, SystemEntropy,
+};
+use forge_git::Git;
+use forge_rest::TimestampStyle;
+use forge_storage::{ObjectBlobs, SqlStore};
+
+use crate::App;
+use crate::layer::Mounts;
+
+/// Starts putting a forge together.
+#[must_use]
+pub fn builder() -> Builder {
+    Builder {
+        data_dir: PathBuf::from("forge-data"),
+        store: None,
+        git: None,
+        blobs: None,
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        plugins: Vec::new(),
+        git_origin: "http://localhost:8080".to_owned(),
+        meta_origin: None,
+        route_by_host: false,
+        timestamps: TimestampStyle::default(),
+        limits: Limits::default(),
+    }
+}
+
+/// A forge being put together; made by [`builder`].
+#[expect(missing_debug_implementations, reason = "ports have nothing to show")]
+#[must_use]
+pub struct Builder {
+    data_dir: PathBuf,
+    store: Option<Arc<dyn Store>>,
+    git: Option<Arc<dyn GitBackend>>,
+    blobs: Option<Arc<dyn Blobs>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    plugins: Vec<Arc<dyn Plugin>>,
+    git_origin: String,
+    meta_origin: Option<String>,
+    route_by_host: bool,
+    timestamps: TimestampStyle,
+    limits: Limits,
+}
+
+impl Builder {
+    /// The directory for everything that is not put elsewhere; made if it is missing. `forge-data` unless set.
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = dir.into();
+        self
+    }
+
+    /// Where the rows are. A SQLite database in the data directory unless set.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Where the repositories are. Below the data directory unless set.
+    pub fn git(mut self, git: impl GitBackend) -> Self {
+        self.git = Some(Arc::new(git));
+        self
+    }
+
+    /// Where artifacts' content is. Below the data directory unless set.
+    pub fn blobs(mut self, blobs: impl Blobs) -> Self {
+        self.blobs = Some(Arc::new(blobs));
+        self
+    }
+
+    /// Adds an extension.
+    pub fn plugin(mut self, plugin: impl Plugin) -> Self {
+        self.plugins.push(Arc::new(plugin));
+        self
+    }
+
+    /// The public address of the git service, `https://git.example.org` for example; a path after the host is the
+    /// prefix it is mounted at. `http://localhost:8080` unless set.
+    pub fn git_origin(mut self, origin: impl Into<String>) -> Self {
+        self.git_origin = origin.into();
+        self
+    }
+
+    /// The public address of the meta service. `/meta` below the git service's unless set.
+    pub fn meta_origin(mut self, origin: impl Into<String>) -> Self {
+        self.meta_origin = Some(origin.into());
+        self
+    }
+
+    /// Leaves requests to other hosts than the origins' to the host application. Off unless set: a forge answers
+    /// whatever name it is called by.
+    pub fn route_by_host(mut self, on: bool) -> Self {
+        self.route_by_host = on;
+        self
+    }
+
+    /// How the REST API writes timestamps.
+    pub fn timestamps(mut self, style: TimestampStyle) -> Self {
+        self.timestamps = style;
+        self
+    }
+
+    /// Limits on what comes from outside.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where "now" comes from. The machine's clock unless set.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where randomness comes from. The operating system unless set.
+    pub fn entropy(mut self, entropy: impl Entropy) -> Self {
+        self.entropy = Arc::new(entropy);
+        self
+    }
+
+    /// Opens what was configured and brings the tables up to date.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if another process has the SQLite database open; [`Error::Invalid`] for a bad origin or
+    /// plugin; those of the store.
+    pub async fn build(self) -> Result<App> {
+        let git_origin: Origin = self.git_origin.parse()?;
+        let meta_origin: Origin = match self.meta_origin {
+            Some(origin) => origin.parse()?,
+            None => git_origin.url_of("/meta").parse()?,
+        };
+        let dir = self.data_dir;
+        if self.store.is_none() || self.git.is_none() || self.blobs.is_none() {
+            make_private(&dir)?;
+        }
+        let store = match self.store {
+            Some(store) => store,
+            None => Arc::new(SqlStore::open(dir.join("forge.db")).await?),
+        };
+        let git = self
+            .git
+            .unwrap_or_else(|| Arc::new(Git::at(dir.join("repositories"))));
+        let blobs = match self.blobs {
+            Some(blobs) => blobs,
+            None => Arc::new(ObjectBlobs::at(dir.join("blobs"))?),
+        };
+        let parts = Parts {
+            store,
+            git,
+            blobs,
+            clock: self.clock,
+            entropy: self.entropy,
+            plugins: self.plugins,
+            git_origin,
+            meta_origin,
+            limits: self.limits,
+        };
+        let forge = Forge::new(parts).await?;
+        let mounts = Mounts::new(&forge, self.timestamps, self.route_by_host);
+        Ok(App::new(forge, mounts))
+    }
+}
+
+/// Makes the data directory, for nobody else's eyes.
+fn make_private(dir: &std::path::Path) -> Result<()> {
+    let mut make = fs::DirBuilder::new();
+    make.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
+    let made = make.create(dir);
+    made.map_err(|error| Error::invalid("data_dir", format!("{}: {error}", dir.display())))
+}

@@ -1,0 +1,179 @@
+//! Serving a forge without a host application.
+//!
+//! Invariant: when the signal comes, nothing new is accepted, what was begun is finished (within a time), and the
+//! worker ends between two jobs. TLS is not spoken here: a proxy in front does.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_core::{Error, Result, Stop};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::App;
+
+/// How many connections are served at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests that were begun may take once the signal came.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A forge about to be served; made by [`App::serve`].
+#[derive(Debug)]
+#[must_use]
+pub struct Serve {
+    app: App,
+    addresses: Vec<String>,
+    listeners: Vec<TcpListener>,
+}
+
+impl Serve {
+    pub(crate) fn new(app: App) -> Self {
+        Self {
+            app,
+            addresses: Vec::new(),
+            listeners: Vec::new(),
+        }
+    }
+
+    /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) on an address, `127.0.0.1:8080` for example.
+    pub fn http(mut self, address: impl Into<String>) -> Self {
+        self.addresses.push(address.into());
+        self
+    }
+
+    /// Serves HTTP on a socket that listens already.
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Serves until the signal comes, [`ctrl_c`] for example.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for field `http` if an address cannot be listened on; those of the store at the start.
+    pub async fn until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
+        for address in &self.addresses {
+            let listener = TcpListener::bind(address).await;
+            let refused =
+                |error| Error::invalid("http", format!("cannot listen on {address}: {error}"));
+            self.listeners.push(listener.map_err(refused)?);
+        }
+        let stop = Stop::new();
+        let worker = tokio::spawn({
+            let (forge, stop) = (self.app.forge().clone(), stop.clone());
+            async move { forge.work(stop).await }
+        });
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let acceptors = self.listeners.into_iter().map(|listener| {
+            tokio::spawn(accept(
+                listener,
+                self.app.clone(),
+                Arc::clone(&places),
+                stop.clone(),
+            ))
+        });
+        let acceptors: Vec<_> = acceptors.collect();
+        signal.await;
+        stop.stop();
+        for acceptor in acceptors {
+            acceptor.await.map_err(Error::internal)?;
+        }
+        worker.await.map_err(Error::internal)?
+    }
+}
+
+async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: Stop) {
+    let graceful = GracefulShutdown::new();
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_TIMEOUT);
+    loop {
+        let next = async {
+            // The semaphore is never closed.
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            () = stop.stopped() => break,
+            next = next => next,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: others will be closed.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let served = graceful.watch(
+            server
+                .serve_connection(io(stream), service(&app))
+                .into_owned(),
+        );
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::debug!(error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("requests that took too long to finish are cut off");
+    }
+}
+
+fn io(stream: TcpStream) -> TokioIo<TcpStream> {
+    // Small answers must not wait for the client's acknowledgement; without it they are only slower.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    TokioIo::new(stream)
+}
+
+fn service(app: &App) -> TowerToHyperService<crate::ForgeService<crate::layer::NotFound>> {
+    TowerToHyperService::new(app.service())
+}
+
+/// Returns when the process is asked to end: by Ctrl-C, or by SIGTERM where there is such a thing.
+pub async fn ctrl_c() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<Infallible>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}
