@@ -8,11 +8,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use forge::objects::ImportSource;
 use forge::oauth::NewToken;
+use forge::objects::ImportSource;
 use forge::repos::{NewRepo, Visibility};
 use forge::users::{NewUser, User};
-use forge::{App, Credentials, Error, Grants, ObjectBlobs, RepoName, RepoPath, Result, SqlStore, TimestampStyle};
+use forge::{
+    App, Credentials, Error, Grants, ObjectBlobs, RepoName, RepoPath, Result, SqlStore,
+    TimestampStyle,
+};
 use lexopt::ValueExt as _;
 
 const HELP: &str = "\
@@ -47,7 +50,9 @@ struct Options {
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     let options = match options() {
@@ -93,7 +98,9 @@ fn options() -> std::result::Result<Option<Options>, Box<dyn std::error::Error>>
             Long("user") => options.user = arguments.value()?.string()?,
             Long("import") => {
                 let value = arguments.value()?.string()?;
-                let (name, source) = value.split_once('=').ok_or("--import wants NAME=URL_OR_PATH")?;
+                let (name, source) = value
+                    .split_once('=')
+                    .ok_or("--import wants NAME=URL_OR_PATH")?;
                 options.imports.push((name.parse()?, source.parse()?));
             }
             Long("database") => options.database = Some(arguments.value()?.string()?),
@@ -110,12 +117,19 @@ fn options() -> std::result::Result<Option<Options>, Box<dyn std::error::Error>>
 async fn run(options: Options) -> Result<()> {
     // Listening comes first: an address in use must not cost an import.
     let listener = tokio::net::TcpListener::bind(&options.http).await;
-    let refused = |error| Error::invalid("http", format!("cannot listen on {}: {error}", options.http));
+    let refused = |error| {
+        Error::invalid(
+            "http",
+            format!("cannot listen on {}: {error}", options.http),
+        )
+    };
     let listener = listener.map_err(refused)?;
     let address = listener.local_addr().map_err(Error::internal)?;
     let git_url = format!("http://{address}");
 
-    let mut builder = forge::builder().data_dir(&options.data).git_origin(&git_url);
+    let mut builder = forge::builder()
+        .data_dir(&options.data)
+        .git_origin(&git_url);
     if let Some(url) = &options.database {
         builder = builder.store(SqlStore::connect(url).await?);
     }
@@ -150,15 +164,24 @@ async fn run(options: Options) -> Result<()> {
     serving.until(forge::ctrl_c()).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever starts the process is its operator")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever starts the process is its operator"
+)]
 async fn ensure_user(app: &App, name: &str) -> Result<User> {
-    let new = NewUser { name: name.parse()?, email: None };
+    let new = NewUser {
+        name: name.parse()?,
+        email: None,
+    };
     app.forge().system().ensure_user(&new).await
 }
 
 /// The token of the last start, if it still works, else a new one. The forge itself keeps a hash alone; the text is
 /// kept beside it, as a client of this user would.
-#[expect(clippy::disallowed_methods, reason = "whoever starts the process is its operator")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever starts the process is its operator"
+)]
 async fn ensure_token(app: &App, user: &User, data: &Path) -> Result<String> {
     let path = data.join(format!("token-{}", user.name));
     if let Ok(text) = fs::read_to_string(&path) {
@@ -179,18 +202,30 @@ async fn ensure_token(app: &App, user: &User, data: &Path) -> Result<String> {
     Ok(text.expose().to_owned())
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever starts the process is its operator")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever starts the process is its operator"
+)]
 async fn import(app: &App, user: &User, name: &RepoName, source: &ImportSource) -> Result<()> {
     let system = app.forge().system();
-    let path = RepoPath { owner: user.name.clone(), name: name.clone() };
+    let path = RepoPath {
+        owner: user.name.clone(),
+        name: name.clone(),
+    };
     if system.find_repo(&path).await?.is_some() {
         say(&format!("{path} is here already"));
         return Ok(());
     }
     say(&format!("importing {path} ..."));
-    let new = NewRepo { name: name.clone(), description: None, visibility: Visibility::Public };
+    let new = NewRepo {
+        name: name.clone(),
+        description: None,
+        visibility: Visibility::Public,
+    };
     let progress = Arc::new(|line: &str| say(&format!("  {line}")));
-    system.import_repo(&user.name, &new, source, progress).await?;
+    system
+        .import_repo(&user.name, &new, source, progress)
+        .await?;
     Ok(())
 }
 
@@ -227,7 +262,12 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)

@@ -3,7 +3,7 @@
 //! Invariant: what is not said has a default that works: SQLite, repositories and artifacts in one directory.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
 use forge_core::blobs::Blobs;
@@ -16,6 +16,7 @@ use forge_core::{
 use forge_git::Git;
 use forge_rest::TimestampStyle;
 use forge_storage::{ObjectBlobs, SqlStore};
+use url::Url;
 
 use crate::App;
 use crate::layer::Mounts;
@@ -149,7 +150,7 @@ impl Builder {
         }
         let store = match self.store {
             Some(store) => store,
-            None => Arc::new(SqlStore::open(dir.join("forge.db")).await?),
+            None => Arc::new(SqlStore::connect(&sqlite_url(&dir)?).await?),
         };
         let git = self
             .git
@@ -175,8 +176,17 @@ impl Builder {
     }
 }
 
+/// The URL of the database in the data directory.
+fn sqlite_url(dir: &Path) -> Result<String> {
+    let unusable = |why: &str| Error::invalid("data_dir", format!("{}: {why}", dir.display()));
+    let path = path::absolute(dir).map_err(|error| unusable(&error.to_string()))?;
+    let url =
+        Url::from_file_path(path.join("forge.db")).map_err(|()| unusable("no absolute path"))?;
+    Ok(format!("sqlite://{}", url.path()))
+}
+
 /// Makes the data directory, for nobody else's eyes.
-fn make_private(dir: &std::path::Path) -> Result<()> {
+fn make_private(dir: &Path) -> Result<()> {
     let mut make = fs::DirBuilder::new();
     make.recursive(true);
     #[cfg(unix)]

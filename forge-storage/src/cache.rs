@@ -15,11 +15,11 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use forge_core::Result;
 use forge_core::names::RepoPath;
 use forge_core::oauth::{Token, TokenHash};
 use forge_core::repos::RepoOrRedirect;
 use forge_core::users::User;
-use forge_core::Result;
 
 /// The most entries of either kind; a few MiB together.
 const ENTRIES: u64 = 4096;
@@ -128,7 +128,11 @@ mod tests {
         assert_eq!(ask(&cache, "~ann/one").await, "one");
         assert_eq!(ask(&cache, "~ann/two").await, "one");
         cache.changing();
-        assert_eq!(ask(&cache, "~ann/three").await, "three", "a commit is under way");
+        assert_eq!(
+            ask(&cache, "~ann/three").await,
+            "three",
+            "a commit is under way"
+        );
         cache.changed();
         assert_eq!(ask(&cache, "~ann/four").await, "four");
         assert_eq!(ask(&cache, "~ann/five").await, "four");
@@ -162,7 +166,10 @@ mod tests {
     async fn absence_is_not_kept() {
         let cache = Cache::new();
         let hash = TokenHash([7; 32]);
-        assert!(matches!(cache.token(&hash, ready(Ok(None))).await, Ok(None)));
+        assert!(matches!(
+            cache.token(&hash, ready(Ok(None))).await,
+            Ok(None)
+        ));
         cache.tokens.run_pending_tasks();
         assert_eq!(cache.tokens.entry_count(), 0);
     }

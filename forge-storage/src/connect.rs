@@ -205,10 +205,7 @@ mod tests {
             "sqlite:a?immutable=1",
             "sqlite:/",
         ] {
-            assert!(
-                matches!(sqlite_path(url), Err(Error::Invalid(_))),
-                "{url}"
-            );
+            assert!(matches!(sqlite_path(url), Err(Error::Invalid(_))), "{url}");
         }
     }
 }

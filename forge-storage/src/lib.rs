@@ -9,6 +9,10 @@
 mod blobs;
 mod cache;
 mod connect;
+#[expect(
+    unreachable_pub,
+    reason = "the derives name these types in items that are `pub` themselves"
+)]
 mod entity;
 mod error;
 mod migration;

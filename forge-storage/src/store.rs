@@ -127,7 +127,7 @@ impl Store for SqlStore {
 
     async fn migrate(&self, plugins: &[(&'static str, &[Migration])]) -> Result<()> {
         let _turn = self.0.turn().await?;
-        let cache = self.0.cache();
+        let cache = self.cache();
         if let Some(cache) = cache {
             cache.changing();
         }

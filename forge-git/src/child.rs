@@ -1,0 +1,309 @@
+//! The one place that starts `git`: its command line, environment and configuration, and its end.
+//!
+//! Invariant: a child sees no variable of ours but `PATH`, asks nobody anything, and dies with everything it started
+//! when its handle is dropped. No shell is involved, and nothing a user wrote is read as an option. What the
+//! subcommands mean is not known here.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bstr::ByteSlice as _;
+use forge_core::{Error, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{ChildStdout, Command};
+
+/// The most output kept of a child that is not streamed, in bytes.
+const MAX_OUTPUT: u64 = 16 << 20;
+/// The longest line of a child's messages that is kept whole, in bytes.
+const MAX_LINE: usize = 1024;
+/// How many lines of a child's messages are kept for the error.
+const MAX_LINES: usize = 8;
+/// How long a child that has closed its output may take to end.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A `git` command line.
+#[derive(Debug)]
+pub(crate) struct Git {
+    command: Command,
+    config: Vec<(String, OsString)>,
+}
+
+impl Git {
+    /// `git <subcommand>` in a repository.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where children are built"
+    )]
+    pub(crate) fn new(repo: &Path, subcommand: &str) -> Self {
+        let mut command = Command::new("git");
+        command
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("HOME", "/nonexistent")
+            .env("LC_ALL", "C")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .current_dir(repo)
+            .arg("--git-dir=.")
+            .arg(subcommand)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let git = Self {
+            command,
+            config: Vec::new(),
+        };
+        git.config("safe.directory", repo)
+            .config("core.hooksPath", "/dev/null")
+            .config("core.alternateRefsCommand", "exit 0 #")
+            .config("core.useReplaceRefs", "false")
+            .config("core.askPass", "")
+            .config("credential.helper", "")
+            .config("gc.auto", "0")
+            .config("maintenance.auto", "false")
+            .config("pack.windowMemory", "100m")
+            .config("core.bigFileThreshold", "50m")
+            .config("protocol.allow", "never")
+    }
+
+    /// An option, or another word of ours.
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Words that are no options, whatever they look like. The last of the command line.
+    pub(crate) fn operands<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.command.arg("--end-of-options").args(words);
+        self
+    }
+
+    /// A setting, passed where `ps` does not show it; it outranks the repository's own.
+    pub(crate) fn config(mut self, key: impl Into<String>, value: impl AsRef<OsStr>) -> Self {
+        self.config.push((key.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Starts it.
+    pub(crate) fn spawn(mut self) -> Result<Child> {
+        self.command
+            .env("GIT_CONFIG_COUNT", self.config.len().to_string());
+        for (n, (key, value)) in self.config.iter().enumerate() {
+            self.command
+                .env(format!("GIT_CONFIG_KEY_{n}"), key)
+                .env(format!("GIT_CONFIG_VALUE_{n}"), value);
+        }
+        self.command.stdout(Stdio::piped());
+        let child = self.command.spawn().map_err(Error::internal)?;
+        Ok(Child { child })
+    }
+
+    /// Runs it to its end, telling each line of its messages.
+    pub(crate) async fn run(self, mut tell: impl FnMut(&str)) -> Result<Output> {
+        let mut child = self.spawn()?;
+        let mut messages = Messages::default();
+        let (stdout, stderr) = (child.child.stdout.take(), child.child.stderr.take());
+        let read = async {
+            let mut out = Vec::new();
+            if let Some(stdout) = stdout {
+                stdout.take(MAX_OUTPUT).read_to_end(&mut out).await?;
+            }
+            Ok::<_, std::io::Error>(out)
+        };
+        let listen = async {
+            if let Some(stderr) = stderr {
+                messages.read(stderr, &mut tell).await?;
+            }
+            Ok(())
+        };
+        let (stdout, ()) = futures::try_join!(read, listen).map_err(Error::internal)?;
+        let success = child.wait().await?;
+        Ok(Output {
+            success,
+            stdout,
+            messages: messages.last,
+        })
+    }
+}
+
+/// What a child that has ended left.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// Whether it ended well.
+    pub(crate) success: bool,
+    /// What it wrote.
+    pub(crate) stdout: Vec<u8>,
+    /// The last lines of its messages.
+    pub(crate) messages: Vec<String>,
+}
+
+impl Output {
+    /// What it wrote, or a fault of ours.
+    pub(crate) fn expect_success(self) -> Result<Vec<u8>> {
+        if self.success {
+            Ok(self.stdout)
+        } else {
+            Err(Error::internal(format!(
+                "git failed: {}",
+                self.messages.join("; ")
+            )))
+        }
+    }
+}
+
+/// A running `git`. Dropped, it is killed together with what it started.
+#[derive(Debug)]
+pub(crate) struct Child {
+    child: tokio::process::Child,
+}
+
+impl Child {
+    /// Its output, once.
+    pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
+        let stdout = self.child.stdout.take();
+        stdout.ok_or_else(|| Error::internal("the output was taken already"))
+    }
+
+    /// Waits for its end, after its output has ended; whether that was a good one.
+    pub(crate) async fn wait(&mut self) -> Result<bool> {
+        let status = tokio::time::timeout(GRACE, self.child.wait())
+            .await
+            .map_err(|_| Error::internal("git closed its output and did not end"))?;
+        Ok(status.map_err(Error::internal)?.success())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // There is an id as long as nobody has waited for it, so the number still is this child's group.
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
+
+/// The lines a child writes for people. Progress is overwritten in place by carriage returns: such lines are told, but
+/// not kept.
+#[derive(Debug, Default)]
+struct Messages {
+    line: Vec<u8>,
+    last: Vec<String>,
+}
+
+impl Messages {
+    async fn read(
+        &mut self,
+        mut from: impl AsyncRead + Unpin,
+        tell: &mut impl FnMut(&str),
+    ) -> std::io::Result<()> {
+        let mut buffer = [0; 4096];
+        loop {
+            let read = from.read(&mut buffer).await?;
+            if read == 0 {
+                self.end_of_line(true, tell);
+                return Ok(());
+            }
+            for &byte in buffer.get(..read).unwrap_or_default() {
+                match byte {
+                    b'\n' => self.end_of_line(true, tell),
+                    b'\r' => self.end_of_line(false, tell),
+                    byte if self.line.len() < MAX_LINE => self.line.push(byte),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn end_of_line(&mut self, keep: bool, tell: &mut impl FnMut(&str)) {
+        let line = clean(&std::mem::take(&mut self.line));
+        if line.is_empty() {
+            return;
+        }
+        tell(&line);
+        if keep {
+            if self.last.len() == MAX_LINES {
+                self.last.remove(0);
+            }
+            self.last.push(line);
+        }
+    }
+}
+
+/// A line for people: UTF-8 without control characters.
+fn clean(line: &[u8]) -> String {
+    let mut text = line.to_str_lossy().into_owned();
+    text.retain(|c| !c.is_control());
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_are_told_line_by_line_without_control_characters() {
+        let raw = b"Counting: 1%\rCounting: 2%\r\x1b[31mfatal:\x07 no\xff\n\nlast".as_slice();
+        let mut told = Vec::new();
+        let mut messages = Messages::default();
+        messages
+            .read(raw, &mut |line: &str| told.push(line.to_owned()))
+            .await
+            .expect("readable");
+        assert_eq!(
+            told,
+            [
+                "Counting: 1%",
+                "Counting: 2%",
+                "[31mfatal: no\u{fffd}",
+                "last"
+            ]
+        );
+        assert_eq!(messages.last, ["[31mfatal: no\u{fffd}", "last"]);
+    }
+
+    #[tokio::test]
+    async fn a_child_sees_our_settings_and_nothing_of_the_user() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let output = Git::new(directory.path(), "config")
+            .arg("--list")
+            .config("remote.source.url", "https://user:secret@example.org/")
+            .run(|_| ())
+            .await
+            .expect("git runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.contains("remote.source.url=https://user:secret@example.org/"));
+        assert!(text.contains("protocol.allow=never"));
+        assert!(!text.contains("user.name"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_child_takes_its_group_with_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // An alias runs a shell that starts another process; only the group tells them apart from others.
+        let child = Git::new(directory.path(), "linger")
+            .config("alias.linger", "!sleep 600 & wait")
+            .spawn()
+            .expect("started");
+        let group = Pid::from_raw(i32::try_from(child.child.id().expect("running")).expect("id"));
+        killpg(group, None).expect("there is such a group");
+        drop(child);
+        for _ in 0..100 {
+            if killpg(group, None).is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the group outlives its handle");
+    }
+}

@@ -1,0 +1,187 @@
+//! The backend proper: repositories as bare directories below a root.
+//!
+//! Invariant: a repository appears and goes by one rename, so no reader sees half of one. It keeps nothing in memory
+//! but open handles; see [`crate::cache`] for the rest.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use forge_core::objects::{GitBackend, GitRepo, ImportSource, Oid, Staged};
+use forge_core::repos::Progress;
+use forge_core::{Error, RefName, RepoId, Result, Timestamp};
+
+use crate::gix::{Handles, Repo, blocking};
+use crate::import;
+use crate::layout::Layout;
+use crate::scratch::{Scratch, make_dirs, sync_all, sync_dir};
+
+/// What HEAD names in a repository whose source says nothing.
+const DEFAULT_HEAD: &str = "refs/heads/master";
+
+/// Repositories below a root.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    layout: Arc<Layout>,
+    handles: Arc<Handles>,
+}
+
+impl Disk {
+    pub(crate) fn new(layout: Layout, order_bytes: u64) -> Self {
+        let layout = Arc::new(layout);
+        Self {
+            handles: Arc::new(Handles::new(Arc::clone(&layout), order_bytes)),
+            layout,
+        }
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn repo(&self, id: RepoId) -> Repo {
+        Repo::new(Arc::clone(&self.handles), id)
+    }
+
+    pub(crate) async fn commit_count(&self, id: RepoId, tip: Oid) -> Result<Option<usize>> {
+        self.repo(id).commit_count(tip).await
+    }
+
+    /// Puts a finished directory where the repository belongs.
+    fn place(&self, made: &Path, id: RepoId) -> Result<()> {
+        let target = self
+            .layout
+            .repo(id)
+            .ok_or_else(|| Error::internal("a repository needs a positive number"))?;
+        let parent = target.parent().unwrap_or(self.layout.root());
+        make_dirs(parent).map_err(Error::internal)?;
+        // A crashed attempt under a number whose row was never committed.
+        let left = Scratch::of(&target, &self.layout.scratch()).map_err(Error::internal)?;
+        fs::rename(made, &target).map_err(Error::internal)?;
+        sync_dir(parent).map_err(Error::internal)?;
+        self.handles.forget(id);
+        if let Some(left) = left {
+            left.remove();
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl GitBackend for Disk {
+    async fn create(&self, repo: RepoId, head: &RefName) -> Result<()> {
+        let (this, head) = (self.clone(), head.clone());
+        blocking(move || {
+            let scratch = Scratch::below(&this.layout.scratch()).map_err(Error::internal)?;
+            write_empty(scratch.path(), &head).map_err(Error::internal)?;
+            sync_all(scratch.path()).map_err(Error::internal)?;
+            this.place(scratch.path(), repo)
+        })
+        .await
+    }
+
+    async fn fetch(&self, from: &ImportSource, progress: Progress) -> Result<Box<dyn Staged>> {
+        let layout = Arc::clone(&self.layout);
+        let scratch = blocking(move || {
+            let scratch = Scratch::below(&layout.scratch()).map_err(Error::internal)?;
+            let head = RefName::new(DEFAULT_HEAD)?;
+            write_empty(scratch.path(), &head).map_err(Error::internal)?;
+            Ok(scratch)
+        })
+        .await?;
+        if let Err(e) = import::fetch(scratch.path(), from, &progress).await {
+            blocking(move || {
+                scratch.remove();
+                Ok(())
+            })
+            .await?;
+            return Err(e);
+        }
+        // Here, not in `adopt`, which runs while a transaction is open.
+        blocking(move || {
+            sync_all(scratch.path()).map_err(Error::internal)?;
+            Ok(Box::new(scratch) as Box<dyn Staged>)
+        })
+        .await
+    }
+
+    async fn adopt(&self, staged: Box<dyn Staged>, repo: RepoId) -> Result<()> {
+        let this = self.clone();
+        blocking(move || {
+            if staged.path().parent() != Some(this.layout.scratch().as_path()) {
+                return Err(Error::internal("fetched by another backend"));
+            }
+            this.place(staged.path(), repo)
+        })
+        .await
+    }
+
+    async fn remove(&self, repo: RepoId) -> Result<()> {
+        let this = self.clone();
+        blocking(move || {
+            if let Some(path) = this.layout.repo(repo) {
+                let gone = Scratch::of(&path, &this.layout.scratch()).map_err(Error::internal)?;
+                this.handles.forget(repo);
+                if let (Some(gone), Some(parent)) = (gone, path.parent()) {
+                    sync_dir(parent).map_err(Error::internal)?;
+                    gone.remove();
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn sweep(&self, before: Timestamp) -> Result<Vec<RepoId>> {
+        let this = self.clone();
+        blocking(move || {
+            let scratch = this.layout.scratch();
+            if scratch.is_dir() {
+                for entry in fs::read_dir(&scratch).map_err(Error::internal)? {
+                    let path = entry.map_err(Error::internal)?.path();
+                    if is_older(&path, before) {
+                        let left = Scratch::of(&path, &scratch).map_err(Error::internal)?;
+                        if let Some(left) = left {
+                            left.remove();
+                        }
+                    }
+                }
+            }
+            let repos = this.layout.repos().map_err(Error::internal)?;
+            let old = repos.into_iter().filter(|(_, path)| is_older(path, before));
+            Ok(old.map(|(id, _)| id).collect())
+        })
+        .await
+    }
+
+    fn open(&self, repo: RepoId) -> Result<Arc<dyn GitRepo>> {
+        Ok(Arc::new(self.repo(repo)))
+    }
+}
+
+/// Whether the directory was last changed before then. What has just gone is not.
+fn is_older(path: &Path, before: Timestamp) -> bool {
+    path.symlink_metadata()
+        .and_then(|m| m.modified())
+        .is_ok_and(|time| DateTime::<Utc>::from(time) < before)
+}
+
+/// Writes a bare repository without objects, as `git init --bare` does without its samples.
+fn write_empty(directory: &Path, head: &RefName) -> std::io::Result<()> {
+    for sub in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        fs::create_dir_all(directory.join(sub))?;
+    }
+    fs::write(
+        directory.join("config"),
+        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n",
+    )?;
+    write_head(directory, head)
+}
+
+/// Lets HEAD name a ref.
+pub(crate) fn write_head(directory: &Path, head: &RefName) -> std::io::Result<()> {
+    let line = [b"ref: ", &**head.as_bstr(), b"\n"].concat();
+    fs::write(directory.join("HEAD"), line)
+}

@@ -1,0 +1,184 @@
+//! Reading repositories with gitoxide: no type of it is seen outside this directory.
+//!
+//! Invariant: a handle is of the directory that lies there now; one that was replaced or removed is never read through
+//! an old handle. Nothing is written.
+
+mod graph;
+mod objects;
+mod order;
+mod refs;
+mod repo;
+mod rev;
+mod walk;
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::gix::odb::store::init::Slots;
+use ::gix::{ObjectId, ThreadSafeRepository, open, sec};
+use forge_core::objects::{Kind, Oid};
+use forge_core::{Error, RepoId, Result};
+use moka::sync::Cache;
+
+use self::graph::GraphFile;
+use self::order::Orders;
+use crate::layout::Layout;
+
+pub(crate) use self::repo::Repo;
+
+/// Repositories kept open; each holds maps of its packs.
+const MAX_HANDLES: u64 = 256;
+/// How long one stays open that nobody reads.
+const IDLE: Duration = Duration::from_secs(600);
+/// The most memory that decoding one object may take at once; larger ones go through a child.
+const ALLOC_LIMIT: &str = "gitoxide.objects.allocLimit=256m";
+
+/// Runs work that waits for the disk or the processor where it holds nobody up.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Error::internal)?
+}
+
+/// The repositories that are open.
+pub(crate) struct Handles {
+    layout: Arc<Layout>,
+    open: Cache<RepoId, Arc<Handle>>,
+    orders: Orders,
+}
+
+impl Handles {
+    pub(crate) fn new(layout: Arc<Layout>, order_bytes: u64) -> Self {
+        Self {
+            layout,
+            open: Cache::builder()
+                .max_capacity(MAX_HANDLES)
+                .time_to_idle(IDLE)
+                .build(),
+            orders: Orders::new(order_bytes),
+        }
+    }
+
+    /// Lets the next reader look anew at what lies there.
+    pub(crate) fn forget(&self, id: RepoId) {
+        self.open.invalidate(&id);
+    }
+
+    fn path(&self, id: RepoId) -> Result<PathBuf> {
+        self.layout.repo(id).ok_or(Error::NotFound)
+    }
+
+    /// An open repository.
+    fn get(&self, id: RepoId) -> Result<Arc<Handle>> {
+        let path = self.path(id)?;
+        let identity = identity(&path).inspect_err(|_| self.forget(id))?;
+        if let Some(handle) = self.open.get(&id) {
+            if handle.identity == identity {
+                return Ok(handle);
+            }
+            self.forget(id);
+        }
+        let opened = self
+            .open
+            .try_get_with(id, || Handle::open(&path, identity).map(Arc::new));
+        opened.map_err(|e| (*e).clone())
+    }
+}
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handles")
+            .field("layout", &self.layout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Device and number of a directory.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> Result<Identity> {
+    match path.metadata() {
+        Ok(meta) => Ok((meta.dev(), meta.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::NotFound),
+        Err(e) => Err(Error::internal(e)),
+    }
+}
+
+/// An open repository, shared by its readers.
+struct Handle {
+    repo: ThreadSafeRepository,
+    identity: Identity,
+    /// Tells handles apart, of one repository too.
+    serial: u64,
+    graph: GraphFile,
+}
+
+impl Handle {
+    fn open(path: &Path, identity: Identity) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let options = open::Options::isolated()
+            .open_path_as_is(true)
+            .with(sec::Trust::Full)
+            .config_overrides([ALLOC_LIMIT, "core.useReplaceRefs=false"])
+            // Packs come while it is open, and the slots cannot grow.
+            .object_store_slots(Slots::AsNeededByDiskState {
+                multiplier: 2.0,
+                minimum: 256,
+            });
+        let repo = options.open(path).map_err(fault)?;
+        Ok(Self {
+            graph: GraphFile::of(repo.objects_dir()),
+            repo,
+            identity,
+            serial: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader {
+            handle: self,
+            objects: ::gix::odb::Cache::from(self.repo.objects.to_handle()),
+        }
+    }
+}
+
+/// One thread's view of an open repository, for the length of one call.
+struct Reader<'a> {
+    handle: &'a Handle,
+    objects: ::gix::odb::Handle,
+}
+
+impl Reader<'_> {
+    fn git_dir(&self) -> &Path {
+        self.handle.repo.git_dir()
+    }
+}
+
+/// A failure of gitoxide, with its causes.
+fn fault(error: impl std::fmt::Debug) -> Error {
+    Error::internal(format!("{error:?}"))
+}
+
+/// `None` for an id of a length that these repositories do not have.
+fn object_id(id: Oid) -> Option<ObjectId> {
+    ObjectId::try_from(id.as_bytes()).ok()
+}
+
+fn oid(id: &::gix::oid) -> Result<Oid> {
+    Oid::from_bytes(id.as_bytes()).ok_or_else(|| Error::internal("an id of an unknown hash"))
+}
+
+fn kind(kind: ::gix::objs::Kind) -> Kind {
+    match kind {
+        ::gix::objs::Kind::Commit => Kind::Commit,
+        ::gix::objs::Kind::Tree => Kind::Tree,
+        ::gix::objs::Kind::Blob => Kind::Blob,
+        ::gix::objs::Kind::Tag => Kind::Tag,
+    }
+}

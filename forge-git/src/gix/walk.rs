@@ -1,0 +1,193 @@
+//! Walking a history by committer time.
+//!
+//! Invariant: the order is that of `git rev-list` without options: of the commits whose children were all passed or
+//! never seen, the newest is next, and of equally new ones the one that was met first. Each commit comes once. It
+//! depends on the commits alone, not on which of them a commit-graph knows.
+//!
+//! Commits are small numbers here: positions in the commit-graph, and above those the places in a table of the commits
+//! that the graph does not know. A graph is closed (it holds the parents of all its commits), so once a line of
+//! history has reached it, no object is read any more.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use ::gix::ObjectId;
+use ::gix::commitgraph::{Graph, Position};
+use ::gix::hashtable::HashMap;
+use forge_core::objects::Kind;
+use forge_core::{Error, Result};
+
+use super::{Reader, fault, object_id};
+use crate::decode::{self, Links};
+
+/// A commit: a position in the graph, or a place in the table plus the number of commits in the graph.
+pub(super) type Node = u32;
+
+/// Which commit each node is.
+pub(super) struct Nodes {
+    graph: Option<Arc<Graph>>,
+    /// How many nodes are positions in the graph.
+    known: u32,
+    /// The others.
+    table: Vec<ObjectId>,
+}
+
+impl Nodes {
+    fn new(graph: Option<Arc<Graph>>) -> Self {
+        Self {
+            known: graph.as_ref().map_or(0, |graph| graph.num_commits()),
+            graph,
+            table: Vec::new(),
+        }
+    }
+
+    pub(super) fn id(&self, node: Node) -> Option<ObjectId> {
+        match (&self.graph, node.checked_sub(self.known)) {
+            (_, Some(place)) => self.table.get(place as usize).copied(),
+            (Some(graph), None) => Some(graph.id_at(Position(node)).to_owned()),
+            (None, None) => None,
+        }
+    }
+
+    /// The node of a commit, whether or not it was walked over.
+    pub(super) fn node(&self, id: &ObjectId) -> Option<Node> {
+        if let Some(position) = self.graph.as_ref().and_then(|graph| graph.lookup(id)) {
+            return Some(position.0);
+        }
+        let place = self.table.iter().position(|found| found == id)?;
+        Some(self.known + u32::try_from(place).ok()?)
+    }
+
+    /// About how much memory the table takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        self.table.capacity() * size_of::<ObjectId>()
+    }
+}
+
+/// A commit that was met and not yet passed. The greatest is next.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Met {
+    time: u64,
+    turn: Reverse<u32>,
+    node: Node,
+}
+
+/// A walk that has got somewhere.
+pub(super) struct Walker<'a> {
+    reader: &'a Reader<'a>,
+    nodes: Nodes,
+    ahead: BinaryHeap<Met>,
+    turn: u32,
+    /// A bit for each commit of the graph.
+    seen: Vec<u64>,
+    /// The places of the others, and the parents of those that are ahead.
+    places: HashMap<ObjectId, Node>,
+    parents: Vec<Vec<ObjectId>>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Walker<'a> {
+    /// A walk that starts with a commit, which must exist.
+    pub(super) fn start(reader: &'a Reader<'a>, tip: &ObjectId) -> Result<Self> {
+        let nodes = Nodes::new(reader.handle.graph.get());
+        let mut walker = Self {
+            reader,
+            seen: vec![0; nodes.known.div_ceil(u64::BITS) as usize],
+            nodes,
+            ahead: BinaryHeap::new(),
+            turn: 0,
+            places: HashMap::default(),
+            parents: Vec::new(),
+            buffer: Vec::new(),
+        };
+        walker.meet(tip)?;
+        Ok(walker)
+    }
+
+    /// The next commit.
+    pub(super) fn step(&mut self) -> Result<Option<Node>> {
+        let Some(Met { node, .. }) = self.ahead.pop() else {
+            return Ok(None);
+        };
+        match node.checked_sub(self.nodes.known) {
+            None => self.meet_parents_in_graph(node)?,
+            Some(place) => {
+                let parents = self.parents.get_mut(place as usize);
+                for parent in parents.map(std::mem::take).unwrap_or_default() {
+                    self.meet(&parent)?;
+                }
+            }
+        }
+        Ok(Some(node))
+    }
+
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    pub(super) fn into_nodes(self) -> Nodes {
+        self.nodes
+    }
+
+    fn meet(&mut self, id: &ObjectId) -> Result<()> {
+        if let Some(graph) = self.nodes.graph.clone()
+            && let Some(position) = graph.lookup(id)
+        {
+            self.meet_in_graph(&graph, position);
+            return Ok(());
+        }
+        if self.places.contains_key(id) {
+            return Ok(());
+        }
+        let Links { parents, time } = self.links(id)?;
+        let place = u32::try_from(self.nodes.table.len()).ok();
+        let node = place.and_then(|place| self.nodes.known.checked_add(place));
+        let node = node.ok_or_else(|| Error::internal("a history with too many commits"))?;
+        let parents = parents.into_iter().map(object_id);
+        let parents: Option<Vec<_>> = parents.collect();
+        self.parents
+            .push(parents.ok_or_else(|| Error::internal("a parent of another hash's id"))?);
+        self.nodes.table.push(*id);
+        self.places.insert(*id, node);
+        self.push(time, node);
+        Ok(())
+    }
+
+    fn links(&mut self, id: &ObjectId) -> Result<Links> {
+        match self.reader.read(id, &mut self.buffer)? {
+            Some(Kind::Commit) => decode::links(&self.buffer),
+            _ => Err(Error::internal(format!(
+                "a history without its commit {id}"
+            ))),
+        }
+    }
+
+    fn meet_parents_in_graph(&mut self, node: Node) -> Result<()> {
+        let Some(graph) = self.nodes.graph.clone() else {
+            return Ok(());
+        };
+        for parent in graph.commit_at(Position(node)).iter_parents() {
+            self.meet_in_graph(&graph, parent.map_err(fault)?);
+        }
+        Ok(())
+    }
+
+    fn meet_in_graph(&mut self, graph: &Graph, position: Position) {
+        let (word, bit) = (position.0 / u64::BITS, 1 << (position.0 % u64::BITS));
+        let Some(word) = self.seen.get_mut(word as usize) else {
+            return;
+        };
+        if *word & bit == 0 {
+            *word |= bit;
+            let time = graph.commit_at(position).committer_timestamp();
+            self.push(time, position.0);
+        }
+    }
+
+    fn push(&mut self, time: u64, node: Node) {
+        let turn = Reverse(self.turn);
+        self.turn += 1;
+        self.ahead.push(Met { time, turn, node });
+    }
+}

@@ -1,0 +1,296 @@
+//! Repositories and the names they had.
+//!
+//! Invariant: a name that a repository takes stops leading elsewhere in the same transaction. The order of the
+//! statements matters with PostgreSQL: taking the name comes first, since it waits for whoever is giving that name up
+//! and leaving a redirect there, and only a later statement sees that redirect.
+
+use async_trait::async_trait;
+use forge_core::names::{RepoName, RepoPath};
+use forge_core::repos::{
+    Listing, NewRepo, RepoChange, RepoOrRedirect, RepoReads, RepoWrites, Repository, Visibility,
+};
+use forge_core::{Error, Page, Paged, RepoId, Result, Timestamp, UserId};
+use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, DatabaseTransaction,
+    EntityTrait as _, FromQueryResult, JoinType, QueryFilter as _, QuerySelect as _,
+    RelationTrait as _, Select,
+};
+
+use super::{owner, page, paged, stored};
+use crate::entity::repos::{ActiveModel, Column, Entity, Relation};
+use crate::entity::{Micros, acls, redirects, users};
+use crate::error::{failed, refused};
+use crate::store::{Source, Sql, Table, Transaction};
+
+/// A repository with its owner's name, without its README.
+#[derive(FromQueryResult)]
+struct Row {
+    id: i64,
+    created: Micros,
+    updated: Micros,
+    owner_id: i64,
+    owner: String,
+    name: String,
+    description: Option<String>,
+    visibility: String,
+}
+
+fn rows() -> Select<Entity> {
+    Entity::find()
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::Created,
+            Column::Updated,
+            Column::OwnerId,
+            Column::Name,
+            Column::Description,
+            Column::Visibility,
+        ])
+        .column_as(users::Column::Name, "owner")
+        .join(JoinType::InnerJoin, Relation::Owner.def())
+}
+
+fn repository(row: Row) -> Result<Repository> {
+    Ok(Repository {
+        id: RepoId(row.id),
+        created: row.created.time()?,
+        updated: row.updated.time()?,
+        owner: owner(row.owner_id, &row.owner)?,
+        name: stored(&row.name, "repository name")?,
+        description: row.description,
+        visibility: stored(&row.visibility, "visibility")?,
+    })
+}
+
+#[async_trait]
+impl<S: Source> RepoReads for Sql<S> {
+    async fn repo_by_path(&self, path: &RepoPath) -> Result<Option<RepoOrRedirect>> {
+        let read = repo_by_path(self.conn(), path);
+        match self.cache() {
+            Some(cache) => cache.repo(path, read).await,
+            None => read.await,
+        }
+    }
+
+    async fn repos_of(
+        &self,
+        owner: UserId,
+        listing: Listing,
+        of: Page,
+    ) -> Result<Paged<Repository>> {
+        let public = Column::Visibility.eq(Visibility::Public.as_str());
+        let rows = rows().filter(Column::OwnerId.eq(owner.0));
+        let rows = match listing {
+            Listing::All => rows,
+            Listing::Public => rows.filter(public),
+            Listing::VisibleTo(user) => {
+                let shared = Query::select()
+                    .expr(Expr::val(1))
+                    .from(acls::Entity)
+                    .and_where(
+                        Expr::col((acls::Entity, acls::Column::RepoId))
+                            .equals((Entity, Column::Id)),
+                    )
+                    .and_where(acls::Column::UserId.eq(user.0))
+                    .take();
+                rows.filter(Condition::any().add(public).add(Expr::exists(shared)))
+            }
+        };
+        let found = page::<_, Row>(self.conn(), rows, Column::Id, of).await?;
+        paged(found, of, repository, |repo| repo.id.0)
+    }
+
+    async fn existing_repos(&self, ids: &[RepoId]) -> Result<Vec<RepoId>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found: Vec<i64> = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
+            .into_tuple()
+            .all(self.conn())
+            .await
+            .map_err(failed)?;
+        Ok(found.into_iter().map(RepoId).collect())
+    }
+
+    async fn readme(&self, id: RepoId) -> Result<Option<String>> {
+        let readme: Option<Option<String>> = Entity::find_by_id(id.0)
+            .select_only()
+            .column(Column::Readme)
+            .into_tuple()
+            .one(self.conn())
+            .await
+            .map_err(failed)?;
+        Ok(readme.flatten())
+    }
+}
+
+/// One statement if there is a repository of that name; a second for the one that had it.
+async fn repo_by_path(
+    conn: &impl ConnectionTrait,
+    path: &RepoPath,
+) -> Result<Option<RepoOrRedirect>> {
+    let row = rows()
+        .filter(users::Column::Name.eq(path.owner.as_str()))
+        .filter(Column::Name.eq(path.name.as_str()))
+        .into_model::<Row>()
+        .one(conn)
+        .await
+        .map_err(failed)?;
+    if let Some(row) = row {
+        return Ok(Some(RepoOrRedirect::Repository(repository(row)?)));
+    }
+    let now_called: Option<String> = redirects::Entity::find()
+        .select_only()
+        .column(Column::Name)
+        .join(JoinType::InnerJoin, redirects::Relation::Owner.def())
+        .join(JoinType::InnerJoin, redirects::Relation::Repo.def())
+        .filter(users::Column::Name.eq(path.owner.as_str()))
+        .filter(redirects::Column::Name.eq(path.name.as_str()))
+        .into_tuple()
+        .one(conn)
+        .await
+        .map_err(failed)?;
+    let Some(name) = now_called else {
+        return Ok(None);
+    };
+    Ok(Some(RepoOrRedirect::Moved(RepoPath {
+        // A repository never changes hands.
+        owner: path.owner.clone(),
+        name: stored(&name, "repository name")?,
+    })))
+}
+
+#[async_trait]
+impl RepoWrites for Sql<Transaction> {
+    async fn insert_repo(
+        &mut self,
+        owner: UserId,
+        new: &NewRepo,
+        now: Timestamp,
+    ) -> Result<Repository> {
+        let tx = self.write(Table::Cached);
+        let row = ActiveModel {
+            created: Set(now.into()),
+            updated: Set(now.into()),
+            owner_id: Set(owner.0),
+            name: Set(new.name.to_string()),
+            description: Set(new.description.clone()),
+            visibility: Set(new.visibility.as_str().to_owned()),
+            ..ActiveModel::default()
+        };
+        let inserted = Entity::insert(row).exec(tx).await;
+        let inserted = inserted.map_err(|error| refused(error, taken))?;
+        remove_redirect(tx, owner.0, &new.name).await?;
+        by_id(tx, inserted.last_insert_id).await
+    }
+
+    async fn update_repo(
+        &mut self,
+        id: RepoId,
+        change: &RepoChange,
+        now: Timestamp,
+    ) -> Result<Repository> {
+        let tx = self.write(Table::Cached);
+        let before = match &change.name {
+            Some(_) => Some(locked_name(tx, id).await?),
+            None => None,
+        };
+        let mut update = Entity::update_many()
+            .col_expr(Column::Updated, Expr::value(Micros::from(now)))
+            .filter(Column::Id.eq(id.0));
+        if let Some(name) = &change.name {
+            update = update.col_expr(Column::Name, Expr::value(name.as_str()));
+        }
+        if let Some(description) = &change.description {
+            update = update.col_expr(Column::Description, Expr::value(description.clone()));
+        }
+        if let Some(visibility) = change.visibility {
+            update = update.col_expr(Column::Visibility, Expr::value(visibility.as_str()));
+        }
+        if let Some(readme) = &change.readme {
+            update = update.col_expr(Column::Readme, Expr::value(readme.clone()));
+        }
+        let updated = update.exec(tx).await;
+        if updated
+            .map_err(|error| refused(error, taken))?
+            .rows_affected
+            == 0
+        {
+            return Err(Error::NotFound);
+        }
+        if let (Some((owner, old)), Some(new)) = (before, &change.name)
+            && old != new.as_str()
+        {
+            remove_redirect(tx, owner, new).await?;
+            leave_redirect(tx, owner, old, id).await?;
+        }
+        by_id(tx, id.0).await
+    }
+
+    async fn delete_repo(&mut self, id: RepoId) -> Result<bool> {
+        let deleted = Entity::delete_by_id(id.0)
+            .exec(self.write(Table::Cached))
+            .await
+            .map_err(failed)?;
+        Ok(deleted.rows_affected > 0)
+    }
+}
+
+fn taken() -> Error {
+    Error::conflict("name", "a repository of this name already exists")
+}
+
+async fn by_id(tx: &DatabaseTransaction, id: i64) -> Result<Repository> {
+    let row = rows().filter(Column::Id.eq(id)).into_model::<Row>();
+    let row = row.one(tx).await.map_err(failed)?;
+    repository(row.ok_or(Error::NotFound)?)
+}
+
+/// Owner and name, which stay as they are until the transaction ends.
+async fn locked_name(tx: &DatabaseTransaction, id: RepoId) -> Result<(i64, String)> {
+    let row: Option<(i64, String)> = Entity::find_by_id(id.0)
+        .select_only()
+        .columns([Column::OwnerId, Column::Name])
+        .lock_exclusive()
+        .into_tuple()
+        .one(tx)
+        .await
+        .map_err(failed)?;
+    row.ok_or(Error::NotFound)
+}
+
+async fn remove_redirect(tx: &DatabaseTransaction, owner: i64, name: &RepoName) -> Result<()> {
+    redirects::Entity::delete_by_id((owner, name.to_string()))
+        .exec(tx)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+async fn leave_redirect(
+    tx: &DatabaseTransaction,
+    owner: i64,
+    name: String,
+    to: RepoId,
+) -> Result<()> {
+    let row = redirects::ActiveModel {
+        owner_id: Set(owner),
+        name: Set(name),
+        repo_id: Set(to.0),
+    };
+    redirects::Entity::insert(row)
+        .on_conflict(
+            OnConflict::columns([redirects::Column::OwnerId, redirects::Column::Name])
+                .update_column(redirects::Column::RepoId)
+                .to_owned(),
+        )
+        .exec_without_returning(tx)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}

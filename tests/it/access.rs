@@ -1,0 +1,193 @@
+//! Every route, asked by everybody, against a golden table: `access.txt`.
+//!
+//! A route without a row fails, and so does a row without a route. `FORGE_BLESS=1` writes the table anew; read the
+//! difference before you commit it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use forge::repos::{NewRepo, Visibility};
+use http::Method;
+
+use crate::support::{Database, PERSONAS, Persona, World};
+
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/access.txt");
+
+/// How a route is asked: its variable parts filled in, and a body that the route would accept.
+fn fill(path: &str, repo: &str) -> String {
+    let tail = match path.rsplit('/').nth(1) {
+        Some("refdb") => "refs/heads/master",
+        Some("blob") => "master/README.md",
+        Some("download") => "master/file.txt",
+        _ => "master",
+    };
+    path.replace("{username}", "~alice")
+        .replace("~{owner}", "~alice")
+        .replace("{owner}", "~alice")
+        .replace("{name}", repo)
+        .replace("{*ref}", tail)
+        .replace("{*file}", tail)
+        .replace("{oid}", README)
+        .replace("{prefix}", &README[..10])
+}
+
+/// The id of README.md in the fixture.
+const README: &str = "4cfa8d2bd9a1b6ddeb5cf0a1ba1dd1b7f2a7ad1f";
+
+fn body(method: &Method, path: &str) -> (Vec<(&'static str, &'static str)>, &'static str) {
+    if path.contains("artifacts") {
+        let form = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"file.txt\"\r\n\r\nhello\r\n--b--\r\n";
+        return (
+            vec![("content-type", "multipart/form-data; boundary=b")],
+            form,
+        );
+    }
+    match *method {
+        Method::PUT if path.ends_with("readme") => {
+            (vec![("content-type", "text/html")], "<p>Hello.</p>")
+        }
+        Method::PUT => (
+            vec![("content-type", "application/json")],
+            r#"{"description": "new"}"#,
+        ),
+        Method::POST => (
+            vec![("content-type", "application/json")],
+            r#"{"name": "created"}"#,
+        ),
+        _ => (Vec::new(), ""),
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_everybody_as_the_table_says() {
+    for database in Database::all() {
+        let world = World::new(database).await;
+        let table = sweep(&world).await;
+        world.settle().await;
+        world.end().await;
+        if std::env::var_os("FORGE_BLESS").is_some() {
+            std::fs::write(TABLE, &table).unwrap();
+        }
+        let golden = std::fs::read_to_string(TABLE).unwrap();
+        for (ours, golden) in table.lines().zip(golden.lines()) {
+            assert_eq!(ours, golden);
+        }
+        assert_eq!(
+            table.lines().count(),
+            golden.lines().count(),
+            "rows and routes are not the same"
+        );
+    }
+}
+
+async fn sweep(world: &World) -> String {
+    let mut table = String::new();
+    write!(table, "{:62}", "").unwrap();
+    for persona in PERSONAS {
+        write!(table, " {:>11}", format!("{persona:?}")).unwrap();
+    }
+    table.push('\n');
+    let mut rows = BTreeSet::new();
+    for (i, endpoint) in forge::git_endpoints().iter().enumerate() {
+        let (method, path) = (&endpoint.method, endpoint.path.as_str());
+        let of_a_repo = path.contains("{name}");
+        let visibilities: &[_] = if of_a_repo {
+            &["open", "hidden", "secret"]
+        } else {
+            &[""]
+        };
+        for repo in visibilities {
+            // What a delete takes away must not be missing in the next row.
+            let name = if method == Method::DELETE {
+                spare(world, repo, i).await
+            } else {
+                (*repo).to_owned()
+            };
+            let row = format!("{method} {path} {repo}");
+            assert!(rows.insert(row.clone()), "{row} is there twice");
+            write!(table, "{row:62}").unwrap();
+            for persona in PERSONAS {
+                let (headers, body) = body(method, path);
+                let path = fill(path, &name);
+                let answer = world
+                    .request(*persona, method.clone(), &path, &headers, body)
+                    .await;
+                let status = answer.status.as_u16();
+                assert!(status < 500, "{row}: {persona:?} got {status}");
+                if status >= 400 {
+                    let errors = answer.json();
+                    assert!(
+                        errors["errors"][0]["reason"].is_string(),
+                        "{row}: {persona:?} got {errors}"
+                    );
+                }
+                write!(table, " {status:>11}").unwrap();
+            }
+            table.push('\n');
+        }
+    }
+    table
+}
+
+/// A repository of alice's with that visibility, to be deleted.
+async fn spare(world: &World, visibility: &str, i: usize) -> String {
+    let name = format!("spare-{visibility}-{i}");
+    let visibility = match visibility {
+        "open" => Visibility::Public,
+        "hidden" => Visibility::Unlisted,
+        _ => Visibility::Private,
+    };
+    let new = NewRepo {
+        name: name.parse().unwrap(),
+        description: None,
+        visibility,
+    };
+    let repo = world
+        .owner()
+        .await
+        .account()
+        .unwrap()
+        .create_repo(&new)
+        .await
+        .unwrap();
+    for (user, mode) in [
+        ("reader", forge::Mode::Read),
+        ("writer", forge::Mode::Write),
+    ] {
+        repo.set_acl(&user.parse().unwrap(), mode).await.unwrap();
+    }
+    name
+}
+
+#[tokio::test]
+async fn methods_that_a_path_does_not_have_are_refused_in_the_error_form() {
+    let world = World::new(Database::Sqlite).await;
+    let paths: BTreeSet<_> = forge::git_endpoints()
+        .into_iter()
+        .map(|endpoint| endpoint.path)
+        .collect();
+    for path in paths {
+        let path = fill(&path, "open");
+        let options = world
+            .request(Persona::Anon, Method::OPTIONS, &path, &[], "")
+            .await;
+        assert_eq!(options.status, 200, "{path}");
+        assert!(options.body.is_empty(), "{path}");
+        let allowed = options.headers["allow"].to_str().unwrap().to_owned();
+        let patched = world
+            .request(Persona::Owner, Method::PATCH, &path, &[], "")
+            .await;
+        assert_eq!(patched.status, 405, "{path}");
+        assert_eq!(
+            patched.headers["allow"].to_str().unwrap(),
+            allowed,
+            "{path}"
+        );
+        assert_eq!(
+            patched.json()["errors"][0]["reason"],
+            "405 method not allowed",
+            "{path}"
+        );
+    }
+    world.end().await;
+}
