@@ -15,12 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let site = Router::new()
         .route("/", get(async || "This page is the app's."))
-        .fallback(async || {
-            (
-                axum::http::StatusCode::NOT_FOUND,
-                "This 404 is the app's, too.",
-            )
-        })
+        .fallback(async || (http::StatusCode::NOT_FOUND, "This 404 is the app's, too."))
         .layer(forge.layer());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     axum::serve(listener, site)

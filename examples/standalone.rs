@@ -3,7 +3,7 @@
 //! `cargo run --release --example standalone -- --help`
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -227,6 +227,23 @@ async fn import(app: &App, user: &User, name: &RepoName, source: &ImportSource) 
         .import_repo(&user.name, &new, source, progress)
         .await?;
     Ok(())
+}
+
+/// A line of git's: counting happens in place on a terminal, and is left out elsewhere.
+#[expect(clippy::print_stdout, reason = "it is a command that people watch")]
+fn progress(line: &str) {
+    let counting = line.contains('%') && !line.contains("done");
+    if !counting {
+        // A longer count may still stand on this line.
+        if std::io::stdout().is_terminal() {
+            print!("\r{:62}\r", "");
+        }
+        println!("  {line}");
+    } else if std::io::stdout().is_terminal() {
+        print!("\r  {line:60}");
+        // What cannot be shown is only progress.
+        let _ = std::io::stdout().flush();
+    }
 }
 
 fn greet(url: &str, user: &User, token: &str, imports: &[(RepoName, ImportSource)]) {

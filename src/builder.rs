@@ -22,7 +22,6 @@ use crate::App;
 use crate::layer::Mounts;
 
 /// Starts putting a forge together.
-#[must_use]
 pub fn builder() -> Builder {
     Builder {
         data_dir: PathBuf::from("forge-data"),

@@ -65,9 +65,7 @@ impl App {
 
     /// Does what is queued (events, removals, plugins' jobs) for as long as it is polled. [`App::serve`] does so
     /// itself; beside a host application, spawn it.
-    pub fn worker(
-        &self,
-    ) -> impl std::future::Future<Output = forge_core::Result<()>> + Send + 'static {
+    pub fn worker(&self) -> impl Future<Output = forge_core::Result<()>> + Send + 'static {
         let forge = self.forge.clone();
         async move { forge.work(Stop::new()).await }
     }
@@ -157,7 +155,7 @@ impl Mounts {
     /// Answers a request that was claimed.
     fn answer(
         &self,
-        claim: Claim<'_>,
+        claim: &Claim<'_>,
         mut request: Request<Body>,
     ) -> BoxFuture<'static, Response<Body>> {
         let id = format!("{:016x}", self.requests.fetch_add(1, Ordering::Relaxed));
@@ -291,7 +289,7 @@ where
             let pass: fn(Response<R>) -> Self::Response = |response| response.map(Either::Right);
             return future::Either::Right(self.host.call(request).map_ok(pass));
         };
-        let answer = self.mounts.answer(claim, request.map(Body::new));
+        let answer = self.mounts.answer(&claim, request.map(Body::new));
         future::Either::Left(async move { Ok(answer.await.map(Either::Left)) }.boxed())
     }
 }

@@ -5,11 +5,11 @@
 
 use axum::Router;
 use axum::handler::Handler;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
 use forge_core::Error;
 use forge_core::http::{Body, Routes};
-use http::header::ALLOW;
+use http::header::{ALLOW, CONTENT_LENGTH};
 use http::{Method, Request, StatusCode, Uri};
 use tower::ServiceExt as _;
 
@@ -113,8 +113,23 @@ impl Table {
         let router = router
             .fallback(async || Failure(Error::NotFound).into_response())
             .with_state(app);
-        Routes::new(router.map_request(without_trailing_slashes))
+        Routes::new(
+            router
+                .map_request(without_trailing_slashes)
+                .map_response(without_length),
+        )
     }
+}
+
+/// Answers that never have a body do not say that it has no bytes (RFC 9110 8.6).
+fn without_length(mut response: Response) -> Response {
+    if matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    ) {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    response
 }
 
 /// `/api/repos/` means `/api/repos`: clients of git.sr.ht send both.

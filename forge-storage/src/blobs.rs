@@ -1,13 +1,16 @@
 //! Artifacts' content in any object store: a directory, or S3 and what is like it.
 //!
 //! Invariant: a value appears whole or not at all, and at most one part of it (8 MiB) is in memory. It makes up no keys
-//! and knows no permissions.
+//! and knows no permissions. A call that is dropped after its stream has ended may still store the value: the last
+//! request is under way then.
 //!
 //! A process that dies in the middle of an upload leaves parts behind. In a directory they are files whose names end in
 //! `#` and a number; in S3 they are invisible and cost money, so give the bucket a lifecycle rule that aborts incomplete
 //! multipart uploads after a day.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,15 +18,19 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use forge_core::blobs::{BlobInfo, Blobs, ByteStream};
 use forge_core::{Error, Result};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{
+    GetResultPayload, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload,
+};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
 /// What is uploaded at a time; S3 takes up to 10 000 parts, none but the last below 5 MiB.
 const PART: usize = 8 * 1024 * 1024;
+/// What is read from a file at a time.
+const PIECE: usize = 128 * 1024;
 
 /// Artifacts' content in an object store.
 #[derive(Clone)]
@@ -138,7 +145,10 @@ impl Blobs for ObjectBlobs {
 
     async fn get(&self, key: &str) -> Result<Option<ByteStream>> {
         match self.store.get(&self.key(key)?).await {
-            Ok(found) => Ok(Some(found.into_stream().map_err(failed).boxed())),
+            Ok(found) => Ok(Some(match found.payload {
+                GetResultPayload::File(file, _) => pieces(file),
+                GetResultPayload::Stream(pieces) => pieces.map_err(failed).boxed(),
+            })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
         }
@@ -195,6 +205,21 @@ impl Drop for Upload {
             }
         });
     }
+}
+
+/// A file's content, in larger pieces than the library would read it.
+fn pieces(file: File) -> ByteStream {
+    stream::try_unfold(file, |mut file| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            let limit = PIECE as u64;
+            (&mut file).take(limit).read_to_end(&mut piece)?;
+            Ok((!piece.is_empty()).then(|| (Bytes::from(piece), file)))
+        });
+        let read: std::io::Result<_> = read.await.map_err(Error::internal)?;
+        read.map_err(Error::unavailable)
+    })
+    .boxed()
 }
 
 /// What has gone by so far.

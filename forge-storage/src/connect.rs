@@ -15,7 +15,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use crate::error::failed;
 
 /// How long a request waits for a connection.
-const ACQUIRE: Duration = Duration::from_secs(10);
+const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long SQLite waits for others who have the file open: a backup, a person with a shell.
 const BUSY: Duration = Duration::from_secs(10);
 /// Connections to PostgreSQL of one process.

@@ -32,29 +32,33 @@ fn fill(path: &str, repo: &str) -> String {
 }
 
 /// The id of README.md in the fixture.
-const README: &str = "4cfa8d2bd9a1b6ddeb5cf0a1ba1dd1b7f2a7ad1f";
+const README: &str = "b69b48d84942714512f7bbcd0cb990250baec5b8";
 
-fn body(method: &Method, path: &str) -> (Vec<(&'static str, &'static str)>, &'static str) {
+fn body(method: &Method, path: &str) -> (Vec<(&'static str, &'static str)>, String) {
     if path.contains("artifacts") {
-        let form = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"file.txt\"\r\n\r\nhello\r\n--b--\r\n";
+        // Names are unique in a repository, and it has two paths.
+        let name = if path.contains("{owner}") {
+            "file.txt"
+        } else {
+            "own.txt"
+        };
+        let disposition =
+            format!("content-disposition: form-data; name=\"file\"; filename=\"{name}\"");
+        let form = format!("--b\r\n{disposition}\r\n\r\nhello\r\n--b--\r\n");
         return (
             vec![("content-type", "multipart/form-data; boundary=b")],
             form,
         );
     }
+    let json = vec![("content-type", "application/json")];
     match *method {
-        Method::PUT if path.ends_with("readme") => {
-            (vec![("content-type", "text/html")], "<p>Hello.</p>")
-        }
-        Method::PUT => (
-            vec![("content-type", "application/json")],
-            r#"{"description": "new"}"#,
+        Method::PUT if path.ends_with("readme") => (
+            vec![("content-type", "text/html")],
+            "<p>Hello.</p>".to_owned(),
         ),
-        Method::POST => (
-            vec![("content-type", "application/json")],
-            r#"{"name": "created"}"#,
-        ),
-        _ => (Vec::new(), ""),
+        Method::PUT => (json, r#"{"description": "new"}"#.to_owned()),
+        Method::POST => (json, r#"{"name": "created"}"#.to_owned()),
+        _ => (Vec::new(), String::new()),
     }
 }
 

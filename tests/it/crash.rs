@@ -319,8 +319,8 @@ async fn check_repo(client: &Client, name: &str, source: Option<&Source>) -> Val
         .iter()
         .map(|it| {
             (
-                it["name"].as_str().unwrap().to_owned(),
-                it["target"].as_str().unwrap().to_owned(),
+                it["name"].as_str().expect("text").to_owned(),
+                it["target"].as_str().expect("text").to_owned(),
             )
         })
         .collect();

@@ -1,8 +1,15 @@
 //! The forge as its users meet it: through the facade, with real databases and real git.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 mod access;
 mod crash;
+mod fidelity;
 mod layer;
 mod plugins;
+mod standalone;
 mod support;
 mod wire;

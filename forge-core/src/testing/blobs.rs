@@ -35,10 +35,12 @@ fn a_key() -> String {
 
 /// Bytes of which no two pieces are alike, so that swapped parts show.
 fn bytes(size: usize) -> Bytes {
-    (0_u64..)
-        .flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
-        .take(size)
-        .collect()
+    let mut bytes = Vec::with_capacity(size + 8);
+    for n in 0..size.div_ceil(8) as u64 {
+        bytes.extend_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes.into()
 }
 
 /// The value in pieces, the last one shorter.
@@ -65,10 +67,10 @@ async fn a_value_comes_back_as_it_was(blobs: &dyn Blobs) {
         (0, 1),
         (1, 1),
         (1000, 7),
-        (5 * MIB, 65_536),
+        (MIB, 65_536),
         (8 * MIB, MIB),
         (20 * MIB, 1_000_003),
-        (17 * MIB, 17 * MIB),
+        (9 * MIB, 9 * MIB),
     ] {
         let (key, value) = (a_key(), bytes(size));
         let info = put(blobs, &key, &value, piece).await;
@@ -91,7 +93,7 @@ async fn a_value_comes_back_as_it_was(blobs: &dyn Blobs) {
 
 async fn a_value_is_replaced(blobs: &dyn Blobs) {
     let key = a_key();
-    for size in [100, 10 * MIB, 3, 0] {
+    for size in [100, 9 * MIB, 3, 0] {
         let value = bytes(size);
         put(blobs, &key, &value, MIB).await;
         let read = get(blobs, &key).await;
@@ -135,7 +137,7 @@ fn broken(size: usize, end: ByteStream) -> ByteStream {
 }
 
 async fn a_failing_stream_leaves_nothing(blobs: &dyn Blobs) {
-    for size in [0, 1, 9 * MIB, 20 * MIB] {
+    for size in [0, 1, 9 * MIB] {
         let key = a_key();
         let end = stream::iter([Err(Error::Limit { what: "file" }), Ok(bytes(3))]).boxed();
         let stored = blobs.put(&key, broken(size, end)).await;
@@ -148,7 +150,7 @@ async fn a_failing_stream_leaves_nothing(blobs: &dyn Blobs) {
 }
 
 async fn a_dropped_call_leaves_nothing(blobs: &dyn Blobs) {
-    for size in [0, 1, 9 * MIB, 20 * MIB] {
+    for size in [0, 1, 9 * MIB] {
         let key = a_key();
         let (reached, mut is_reached) = futures::channel::mpsc::unbounded();
         let end = stream::once(async move {
@@ -169,7 +171,7 @@ async fn what_is_replaced_stays_until_the_end(blobs: &dyn Blobs) {
     let (key, value) = (a_key(), bytes(1000));
     put(blobs, &key, &value, 100).await;
     let end = stream::iter([Err(Error::Limit { what: "file" })]).boxed();
-    let stored = blobs.put(&key, broken(20 * MIB, end)).await;
+    let stored = blobs.put(&key, broken(9 * MIB, end)).await;
     assert!(stored.is_err());
     let read = get(blobs, &key).await;
     assert!(read.as_deref() == Some(&*value), "the old value stays");

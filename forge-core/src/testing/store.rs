@@ -109,10 +109,7 @@ fn assert_conflict(error: &Error, field: &str) {
 }
 
 fn assert_not_found(error: &Error) {
-    assert!(
-        matches!(error, Error::NotFound),
-        "not found, not {error:?}"
-    );
+    assert!(matches!(error, Error::NotFound), "not found, not {error:?}");
 }
 
 async fn a_user(store: &dyn Store) -> User {
@@ -125,7 +122,10 @@ async fn a_user(store: &dyn Store) -> User {
 
 async fn a_repo(store: &dyn Store, owner: &User, name: &str) -> Repository {
     let new = new_repo(name, Visibility::Public);
-    changed(store, async |tx| tx.insert_repo(owner.id, &new, at(0)).await).await
+    changed(store, async |tx| {
+        tx.insert_repo(owner.id, &new, at(0)).await
+    })
+    .await
 }
 
 async fn a_token(store: &dyn Store, user: &User, hash: &TokenHash, expires: Timestamp) -> Token {

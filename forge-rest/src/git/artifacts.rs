@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bstr::BString;
-use bytes::Bytes;
+use bstr::{BString, ByteSlice as _};
+use bytes::{Bytes, BytesMut};
 use forge_core::artifacts::Artifact;
 use forge_core::http::BoxError;
 use forge_core::repos::Repository;
@@ -70,7 +70,8 @@ pub(crate) async fn attach(
     let boundary = multer::parse_boundary(header.unwrap_or_default())
         .map_err(|_| Error::invalid("file", "file must come as multipart/form-data"))?;
     let begun = Arc::new(AtomicBool::new(false));
-    let mut form = multer::Multipart::new(bounded(request, Arc::clone(&begun)), boundary);
+    let content = bounded(request, &boundary, Arc::clone(&begun)).await?;
+    let mut form = multer::Multipart::new(content, boundary);
     let file = loop {
         match form.next_field().await.map_err(|error| broken(&error))? {
             None => return Err(Error::invalid("file", "file is required").into()),
@@ -98,28 +99,39 @@ pub(crate) async fn attach(
 
 /// The form's bytes. What comes before the file's content is parsed in memory, so it may not be long; and the parser
 /// takes what it can get before it looks at it, so it gets one piece at a time.
-fn bounded(
+///
+/// The parser also gives up if the first boundary and the end of the body arrive between two looks of its own; so
+/// everything up to the first boundary is there before it looks at all.
+async fn bounded(
     request: Request,
+    boundary: &str,
     begun: Arc<AtomicBool>,
-) -> impl Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static {
+) -> Result<impl Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static> {
+    let ended = |_| Error::invalid("file", "the form ended early");
+    let mut body = request.into_body().into_data_stream();
+    let mut beginning = BytesMut::new();
+    while beginning.len() <= MAX_PREAMBLE && beginning.find(boundary).is_none() {
+        match body.next().await {
+            Some(piece) => beginning.extend_from_slice(&piece.map_err(ended)?),
+            None => break,
+        }
+    }
     let mut before = 0;
-    request
-        .into_body()
-        .into_data_stream()
-        .then(async |piece| {
-            tokio::task::yield_now().await;
-            piece
-        })
-        .map(move |piece| {
-            let piece = piece?;
-            if !begun.load(Ordering::Relaxed) {
-                before += piece.len();
-                if before > MAX_PREAMBLE {
-                    return Err("too much comes before the file".into());
-                }
+    let paced = body.then(async |piece| {
+        tokio::task::yield_now().await;
+        piece
+    });
+    let pieces = stream::once(async move { Ok(beginning.freeze()) }).chain(paced);
+    Ok(pieces.map(move |piece| {
+        let piece = piece?;
+        if !begun.load(Ordering::Relaxed) {
+            before += piece.len();
+            if before > MAX_PREAMBLE {
+                return Err("too much comes before the file".into());
             }
-            Ok(piece)
-        })
+        }
+        Ok(piece)
+    }))
 }
 
 fn broken(error: &multer::Error) -> Error {

@@ -13,8 +13,8 @@ use forge_core::{Error, Page, Paged, RepoId, Result, Timestamp, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, DatabaseTransaction,
-    EntityTrait as _, FromQueryResult, JoinType, QueryFilter as _, QuerySelect as _,
-    RelationTrait as _, Select,
+    EntityTrait as _, FromQueryResult, IdenStatic as _, JoinType, QueryFilter as _,
+    QuerySelect as _, RelationTrait as _, Select,
 };
 
 use super::{owner, page, paged, stored};
@@ -36,19 +36,25 @@ struct Row {
     visibility: String,
 }
 
+const COLUMNS: [Column; 7] = [
+    Column::Id,
+    Column::Created,
+    Column::Updated,
+    Column::OwnerId,
+    Column::Name,
+    Column::Description,
+    Column::Visibility,
+];
+/// The owner's name in a [`Row`].
+const OWNER: &str = "owner";
+/// The name of the repository that a redirect leads to.
+const MOVED_TO: &str = "moved_to";
+
 fn rows() -> Select<Entity> {
     Entity::find()
         .select_only()
-        .columns([
-            Column::Id,
-            Column::Created,
-            Column::Updated,
-            Column::OwnerId,
-            Column::Name,
-            Column::Description,
-            Column::Visibility,
-        ])
-        .column_as(users::Column::Name, "owner")
+        .columns(COLUMNS)
+        .column_as(users::Column::Name, OWNER)
         .join(JoinType::InnerJoin, Relation::Owner.def())
 }
 
@@ -129,33 +135,50 @@ impl<S: Source> RepoReads for Sql<S> {
     }
 }
 
-/// One statement if there is a repository of that name; a second for the one that had it.
+/// One statement, so that a repository on its way from one name to the other is always seen at one of them.
 async fn repo_by_path(
     conn: &impl ConnectionTrait,
     path: &RepoPath,
 ) -> Result<Option<RepoOrRedirect>> {
-    let row = rows()
-        .filter(users::Column::Name.eq(path.owner.as_str()))
-        .filter(Column::Name.eq(path.name.as_str()))
-        .into_model::<Row>()
-        .one(conn)
-        .await
-        .map_err(failed)?;
-    if let Some(row) = row {
+    let (named, target) = ("named", "target");
+    let of_name = |table: &'static str| {
+        Expr::col((table, Column::OwnerId))
+            .equals((users::Entity, users::Column::Id))
+            .and(Expr::col((table, Column::Name)).eq(path.name.as_str()))
+    };
+    let query = Query::select()
+        .columns(COLUMNS.map(|column| (named, column)))
+        .expr_as(Expr::col((users::Entity, users::Column::Name)), OWNER)
+        .expr_as(Expr::col((target, Column::Name)), MOVED_TO)
+        .from(users::Entity)
+        .join_as(JoinType::LeftJoin, Entity, named, of_name(named))
+        .join_as(
+            JoinType::LeftJoin,
+            redirects::Entity,
+            "redirect",
+            // Not even looked for if there is a repository of that name.
+            Expr::col((named, Column::Id))
+                .is_null()
+                .and(of_name("redirect")),
+        )
+        .join_as(
+            JoinType::LeftJoin,
+            Entity,
+            target,
+            Expr::col((target, Column::Id)).equals(("redirect", redirects::Column::RepoId)),
+        )
+        .and_where(users::Column::Name.eq(path.owner.as_str()))
+        .take();
+    let Some(row) = conn.query_one(&query).await.map_err(failed)? else {
+        return Ok(None);
+    };
+    let id: Option<i64> = row.try_get("", Column::Id.as_str()).map_err(failed)?;
+    if id.is_some() {
+        let row = Row::from_query_result(&row, "").map_err(failed)?;
         return Ok(Some(RepoOrRedirect::Repository(repository(row)?)));
     }
-    let now_called: Option<String> = redirects::Entity::find()
-        .select_only()
-        .column(Column::Name)
-        .join(JoinType::InnerJoin, redirects::Relation::Owner.def())
-        .join(JoinType::InnerJoin, redirects::Relation::Repo.def())
-        .filter(users::Column::Name.eq(path.owner.as_str()))
-        .filter(redirects::Column::Name.eq(path.name.as_str()))
-        .into_tuple()
-        .one(conn)
-        .await
-        .map_err(failed)?;
-    let Some(name) = now_called else {
+    let name: Option<String> = row.try_get("", MOVED_TO).map_err(failed)?;
+    let Some(name) = name else {
         return Ok(None);
     };
     Ok(Some(RepoOrRedirect::Moved(RepoPath {

@@ -6,7 +6,7 @@ use forge_storage::SqlStore;
 use sea_orm::ConnectionTrait as _;
 
 use crate::databases::{migrated, with_postgres};
-use crate::sqlite::{check_plugins_migrations, check_unreadable_jobs};
+use crate::shared::{check_plugins_migrations, check_unreadable_jobs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_the_contract() {

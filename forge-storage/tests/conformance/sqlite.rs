@@ -1,54 +1,17 @@
 //! SQLite.
 
-use chrono::TimeDelta;
-use forge_core::events::{NewJob, Task};
-use forge_core::names::{RepoPath, UserName};
-use forge_core::oauth::{NewToken, OauthReads as _, TokenHash};
-use forge_core::repos::{NewRepo, RepoOrRedirect, RepoReads as _, Visibility};
+use forge_core::Error;
+use forge_core::names::RepoPath;
+use forge_core::repos::{NewRepo, RepoReads as _, Visibility};
 use forge_core::store::Store as _;
-use forge_core::testing::FixedClock;
-use forge_core::users::{NewUser, UserReads as _};
-use forge_core::{Clock as _, Error, Grants, Migration, RepoId, Timestamp, UserId};
+use forge_core::users::UserReads as _;
 use forge_storage::SqlStore;
-use sea_orm::{ConnectionTrait as _, Statement};
+use sea_orm::ConnectionTrait as _;
 
-use crate::databases::{migrated, sqlite, sqlite_url};
-
-fn now() -> Timestamp {
-    FixedClock::at(1_700_000_000).now()
-}
-
-fn new_user(name: &str) -> NewUser {
-    NewUser {
-        name: name.parse().expect("a name"),
-        email: None,
-    }
-}
-
-fn name(name: &str) -> UserName {
-    name.parse().expect("a name")
-}
-
-async fn add_user(store: &SqlStore, name: &str) -> UserId {
-    let mut tx = store.begin().await.expect("a transaction");
-    let user = tx
-        .insert_user(&new_user(name), now())
-        .await
-        .expect("a user");
-    tx.commit().await.expect("a commit");
-    user.id
-}
-
-async fn value(store: &SqlStore, sql: &str) -> String {
-    let conn = store.connection();
-    let query = Statement::from_string(conn.get_database_backend(), sql);
-    let row = conn.query_one_raw(query).await.expect("an answer");
-    let row = row.expect("a row");
-    row.try_get_by_index::<i64>(0)
-        .map(|number| number.to_string())
-        .or_else(|_| row.try_get_by_index::<String>(0))
-        .expect("a value")
-}
+use crate::databases::{sqlite, sqlite_url};
+use crate::shared::{
+    add_user, check_plugins_migrations, check_unreadable_jobs, name, new_user, now, value,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_the_contract() {
@@ -183,46 +146,6 @@ async fn migrating_again_changes_nothing() {
     );
 }
 
-const MAKE: Migration = Migration {
-    id: "1",
-    sqlite: "CREATE TABLE notes_note (text TEXT); INSERT INTO notes_note VALUES ('one');",
-    postgres: "CREATE TABLE notes_note (text TEXT); INSERT INTO notes_note VALUES ('one');",
-};
-const BREAK: Migration = Migration {
-    id: "2",
-    sqlite: "INSERT INTO notes_note VALUES ('two'); INSERT INTO nowhere VALUES (1);",
-    postgres: "INSERT INTO notes_note VALUES ('two'); INSERT INTO nowhere VALUES (1);",
-};
-
-/// Shared with PostgreSQL.
-pub(crate) async fn check_plugins_migrations(store: &SqlStore) {
-    let count = "SELECT count(*) FROM notes_note";
-    for _ in 0..2 {
-        store
-            .migrate(&[("notes", &[MAKE]), ("other", &[])])
-            .await
-            .expect("a table");
-        assert_eq!(value(store, count).await, "1", "it runs once");
-    }
-    let broken = store.migrate(&[("notes", &[MAKE, BREAK])]).await;
-    assert!(matches!(broken, Err(Error::Internal(_))), "{broken:?}");
-    assert_eq!(
-        value(store, count).await,
-        "1",
-        "a broken one leaves nothing"
-    );
-    let same_id = Migration {
-        id: "1",
-        sqlite: "INSERT INTO notes_note VALUES ('three')",
-        postgres: "INSERT INTO notes_note VALUES ('three')",
-    };
-    store
-        .migrate(&[("other", &[same_id])])
-        .await
-        .expect("a row");
-    assert_eq!(value(store, count).await, "2", "ids are the plugin's own");
-}
-
 #[tokio::test]
 async fn a_plugins_migration_runs_once_and_whole() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -254,132 +177,10 @@ async fn many_writers_take_turns() {
 }
 
 #[tokio::test]
-async fn a_commit_is_carried_through_when_its_caller_goes() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = sqlite(&dir).await;
-    let (user, hash) = (add_user(&store, "alice").await, TokenHash([1; 32]));
-    let new = NewToken {
-        grants: Grants::everything(),
-        comment: None,
-        expires: now() + TimeDelta::days(1),
-    };
-    let mut tx = store.begin().await.expect("a transaction");
-    let token = tx
-        .insert_token(user, &hash, &new, now())
-        .await
-        .expect("a token");
-    tx.commit().await.expect("a commit");
-    for _ in 0..2 {
-        assert!(
-            store
-                .token_by_hash(&hash)
-                .await
-                .is_ok_and(|token| token.is_some())
-        );
-    }
-    let mut tx = store.begin().await.expect("a transaction");
-    tx.expire_token(token.id, now()).await.expect("a change");
-    let mut commit = tx.commit();
-    assert!(futures::poll!(&mut commit).is_pending());
-    drop(commit);
-    // The next turn comes when the commit is done.
-    drop(store.begin().await.expect("a transaction"));
-    let (token, _) = store
-        .token_by_hash(&hash)
-        .await
-        .expect("a read")
-        .expect("the token");
-    assert_eq!(token.expires, now());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_token_is_never_seen_alive_after_the_commit() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = sqlite(&dir).await;
-    let user = add_user(&store, "alice").await;
-    for round in 0..50_u8 {
-        let hash = TokenHash([round; 32]);
-        let new = NewToken {
-            grants: Grants::everything(),
-            comment: None,
-            expires: now() + TimeDelta::days(1),
-        };
-        let mut tx = store.begin().await.expect("a transaction");
-        let token = tx
-            .insert_token(user, &hash, &new, now())
-            .await
-            .expect("a token");
-        tx.commit().await.expect("a commit");
-        let readers: Vec<_> = (0..4)
-            .map(|_| {
-                let store = store.clone();
-                tokio::spawn(async move {
-                    // Time does not go back: once the token is seen ended, it stays so.
-                    let mut ended = false;
-                    for _ in 0..50 {
-                        let (token, _) = store
-                            .token_by_hash(&hash)
-                            .await
-                            .expect("a read")
-                            .expect("the token");
-                        assert!(!ended || token.expires == now());
-                        ended = token.expires == now();
-                    }
-                })
-            })
-            .collect();
-        let mut tx = store.begin().await.expect("a transaction");
-        tx.expire_token(token.id, now()).await.expect("a change");
-        tx.commit().await.expect("a commit");
-        let (token, _) = store
-            .token_by_hash(&hash)
-            .await
-            .expect("a read")
-            .expect("the token");
-        assert_eq!(token.expires, now());
-        for reader in readers {
-            reader.await.expect("no panic");
-        }
-    }
-}
-
-#[tokio::test]
 async fn an_unreadable_job_blocks_nobody() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = sqlite(&dir).await;
     check_unreadable_jobs(&store).await;
-}
-
-/// Shared with PostgreSQL.
-pub(crate) async fn check_unreadable_jobs(store: &SqlStore) {
-    let mut tx = store.begin().await.expect("a transaction");
-    for _ in 0..3 {
-        let task = Task::RemoveRepo(RepoId(1));
-        tx.enqueue(NewJob::at(now(), task)).await.expect("a job");
-    }
-    tx.commit().await.expect("a commit");
-    store
-        .connection()
-        .execute_unprepared("UPDATE forge_job SET task = '{\"task\":\"of_the_future\"}'")
-        .await
-        .expect("a change");
-    let mut tx = store.begin().await.expect("a transaction");
-    let task = Task::RemoveRepo(RepoId(2));
-    tx.enqueue(NewJob::at(now(), task.clone()))
-        .await
-        .expect("a job");
-    tx.commit().await.expect("a commit");
-
-    let lease = std::time::Duration::from_secs(60);
-    let mut tx = store.begin().await.expect("a transaction");
-    let jobs = tx.claim(now(), lease, 2).await.expect("a claim");
-    tx.commit().await.expect("a commit");
-    let tasks: Vec<_> = jobs.into_iter().map(|job| job.task).collect();
-    assert_eq!(tasks, [task]);
-    assert_eq!(
-        value(store, "SELECT count(*) FROM forge_job WHERE dead = false").await,
-        "4"
-    );
 }
 
 #[tokio::test]
@@ -436,46 +237,3 @@ async fn a_host_writes_beside_the_store() {
     assert_eq!(value(&store, "SELECT count(*) FROM host").await, "20");
 }
 
-/// How long the two most frequent reads take; run with `--ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement, not a test"]
-async fn the_cost_of_a_read() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = migrated(&sqlite_url(&dir)).await;
-    let user = add_user(&store, "alice").await;
-    let new = NewRepo {
-        name: "a".parse().expect("a name"),
-        description: Some("words".to_owned()),
-        visibility: Visibility::Public,
-    };
-    let mut tx = store.begin().await.expect("a transaction");
-    tx.insert_repo(user, &new, now())
-        .await
-        .expect("a repository");
-    tx.commit().await.expect("a commit");
-    let path: RepoPath = "~alice/a".parse().expect("a path");
-    let start = std::time::Instant::now();
-    for _ in 0..20_000 {
-        let found = store.repo_by_path(&path).await.expect("a read");
-        assert!(matches!(found, Some(RepoOrRedirect::Repository(_))));
-    }
-    println!("cached: {:?}", start.elapsed() / 20_000);
-    let start = std::time::Instant::now();
-    for number in 0..2_000 {
-        let path: RepoPath = format!("~alice/r{number}").parse().expect("a path");
-        assert!(store.repo_by_path(&path).await.expect("a read").is_none());
-    }
-    println!("miss, two statements: {:?}", start.elapsed() / 2_000);
-    let tx = store.begin().await.expect("a transaction");
-    let start = std::time::Instant::now();
-    for _ in 0..2_000 {
-        assert!(tx.repo_by_path(&path).await.expect("a read").is_some());
-    }
-    println!("uncached, in a transaction: {:?}", start.elapsed() / 2_000);
-    drop(tx);
-    let start = std::time::Instant::now();
-    for number in 0..500 {
-        add_user(&store, &format!("u{number}")).await;
-    }
-    println!("a transaction with one row: {:?}", start.elapsed() / 500);
-}

@@ -220,6 +220,12 @@ impl World {
             .method(method)
             .uri(path)
             .header("host", "git.example.org");
+        if persona == Persona::Forger {
+            request = request.header(
+                "authorization",
+                "Bearer forge_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE",
+            );
+        }
         if let Some(token) = self.token_of(persona) {
             request = request.header("authorization", format!("Bearer {token}"));
         }

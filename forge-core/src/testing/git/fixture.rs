@@ -164,10 +164,13 @@ pub fn tangled_history(commits: u32, branches: u32) -> Vec<u8> {
                 commit.extend(format!("merge :{other}\n").into_bytes());
             }
         }
-        let file = format!("file {n}\n");
+        // One file that every commit has, and one that changes.
         let path = format!("d{}/e{}/f{}", n % 3, n % 5, n % 17);
-        commit.extend(format!("M 100644 inline {path}\n").into_bytes());
-        commit.extend(format!("data {}\n{file}\n", file.len()).into_bytes());
+        for (path, n) in [("d1/e1/always", 0), (path.as_str(), n)] {
+            let file = format!("file {n}\n");
+            commit.extend(format!("M 100644 inline {path}\n").into_bytes());
+            commit.extend(format!("data {}\n{file}\n", file.len()).into_bytes());
+        }
         started[branch as usize] = true;
         stream.extend(commit);
     }

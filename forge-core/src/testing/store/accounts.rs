@@ -61,7 +61,11 @@ async fn a_name_is_taken_once(store: &dyn Store) {
 
 async fn a_suspension_is_set_and_lifted(store: &dyn Store) {
     let (user, bystander) = (a_user(store).await, a_user(store).await);
-    for (notice, time) in [(Some("spam"), at(5)), (Some("more spam"), at(6)), (None, at(7))] {
+    for (notice, time) in [
+        (Some("spam"), at(5)),
+        (Some("more spam"), at(6)),
+        (None, at(7)),
+    ] {
         changed(store, async |tx| {
             tx.set_suspension(user.id, notice, time).await
         })
@@ -77,7 +81,8 @@ async fn a_suspension_is_set_and_lifted(store: &dyn Store) {
     let read = store.user_by_name(&bystander.name).await.expect("a read");
     assert!(read == Some(bystander), "others are unchanged");
     changed(store, async |tx| {
-        tx.set_suspension(UserId(i64::MAX), Some("nobody"), at(8)).await
+        tx.set_suspension(UserId(i64::MAX), Some("nobody"), at(8))
+            .await
     })
     .await;
 }
@@ -92,11 +97,17 @@ async fn a_token_is_found_with_its_user(store: &dyn Store) {
         tx.insert_token(user.id, &hash, &new, at(3)).await
     })
     .await;
-    assert_eq!((made.user, made.issued, made.expires), (user.id, at(3), at(1_000)));
+    assert_eq!(
+        (made.user, made.issued, made.expires),
+        (user.id, at(3), at(1_000))
+    );
     assert_eq!(made.comment, new.comment);
     let read = token(store, &hash).await;
     assert!(read == Some((made, user)), "the token is read as inserted");
-    assert!(token(store, &a_hash()).await.is_none(), "no other hash is found");
+    assert!(
+        token(store, &a_hash()).await.is_none(),
+        "no other hash is found"
+    );
 }
 
 async fn a_token_keeps_its_grants(store: &dyn Store) {
@@ -145,7 +156,15 @@ async fn times_come_back_as_they_were(store: &dyn Store) {
     let user = a_user(store).await;
     let far = at(0) + TimeDelta::days(365 * 20_000);
     let early = Timestamp::from_timestamp_micros(-1).expect("a moment before the epoch");
-    for time in [at(0), at(1), at(999_999), at(500_000), at(123_456), early, far] {
+    for time in [
+        at(0),
+        at(1),
+        at(999_999),
+        at(500_000),
+        at(123_456),
+        early,
+        far,
+    ] {
         let hash = a_hash();
         let made = a_token(store, &user, &hash, time).await;
         let (read, _) = token(store, &hash).await.expect("the token");

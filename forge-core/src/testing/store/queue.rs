@@ -188,7 +188,10 @@ async fn work_can_be_put_off(store: &dyn Store) {
     enqueue(store, at(0), None, task(1)).await;
     let first = claim_one(store, at(0)).await;
     assert!(settle(store, &first, Outcome::Again(at(50))).await);
-    assert!(!settle(store, &first, Outcome::Done).await, "the lease is over");
+    assert!(
+        !settle(store, &first, Outcome::Done).await,
+        "the lease is over"
+    );
     assert_eq!(due(store, at(49)).await, 0);
     assert!(claim(store, at(49)).await.is_empty());
     let second = claim_one(store, at(50)).await;
@@ -221,7 +224,10 @@ async fn a_key_is_queued_once(store: &dyn Store) {
     let found: Vec<_> = jobs.iter().map(|job| job.task.clone()).collect();
     assert_eq!(found, [task(1), task(3), task(4), task(4)]);
     enqueue(store, at(0), Some("k"), task(5)).await;
-    assert!(claim(store, at(10)).await.is_empty(), "leased is still queued");
+    assert!(
+        claim(store, at(10)).await.is_empty(),
+        "leased is still queued"
+    );
     for job in &jobs {
         assert!(settle(store, job, Outcome::Done).await);
     }

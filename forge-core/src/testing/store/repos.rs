@@ -35,7 +35,10 @@ async fn renamed(store: &dyn Store, repo: &Repository, name: &str, now: Timestam
         name: Some(repo_name(name)),
         ..RepoChange::default()
     };
-    changed(store, async |tx| tx.update_repo(repo.id, &change, now).await).await
+    changed(store, async |tx| {
+        tx.update_repo(repo.id, &change, now).await
+    })
+    .await
 }
 
 async fn assert_leads(store: &dyn Store, owner: &User, name: &str, to: Option<&Repository>) {
@@ -55,7 +58,10 @@ async fn a_repository_is_found_by_its_path(store: &dyn Store) {
         description: Some("*Words*".to_owned()),
         ..new_repo("x.y_Z-1", Visibility::Unlisted)
     };
-    let repo = changed(store, async |tx| tx.insert_repo(owner.id, &new, at(4)).await).await;
+    let repo = changed(store, async |tx| {
+        tx.insert_repo(owner.id, &new, at(4)).await
+    })
+    .await;
     let expected = Repository {
         id: repo.id,
         created: at(4),
@@ -80,7 +86,10 @@ async fn a_name_is_taken_once_for_an_owner(store: &dyn Store) {
     let owner = a_user(store).await;
     let first = a_repo(store, &owner, "a").await;
     let new = new_repo("a", Visibility::Private);
-    let error = refused(store, async |tx| tx.insert_repo(owner.id, &new, at(1)).await).await;
+    let error = refused(store, async |tx| {
+        tx.insert_repo(owner.id, &new, at(1)).await
+    })
+    .await;
     assert_conflict(&error, "name");
     assert_leads(store, &owner, "a", Some(&first)).await;
 }
@@ -141,7 +150,10 @@ async fn what_is_gone_cannot_be_changed(store: &dyn Store) {
             name,
             ..RepoChange::default()
         };
-        let error = refused(store, async |tx| tx.update_repo(repo.id, &change, at(1)).await).await;
+        let error = refused(store, async |tx| {
+            tx.update_repo(repo.id, &change, at(1)).await
+        })
+        .await;
         assert_not_found(&error);
     }
     assert_leads(store, &owner, "a", None).await;
@@ -167,7 +179,10 @@ async fn an_old_name_leads_to_the_new_one(store: &dyn Store) {
 
 async fn a_taken_name_cannot_be_taken_by_renaming(store: &dyn Store) {
     let owner = a_user(store).await;
-    let (a, b) = (a_repo(store, &owner, "a").await, a_repo(store, &owner, "b").await);
+    let (a, b) = (
+        a_repo(store, &owner, "a").await,
+        a_repo(store, &owner, "b").await,
+    );
     let change = RepoChange {
         name: Some(repo_name("b")),
         ..RepoChange::default()
@@ -192,7 +207,10 @@ async fn a_new_repository_takes_a_name_over_from_a_redirect(store: &dyn Store) {
 
 async fn a_renamed_repository_takes_a_name_over_from_a_redirect(store: &dyn Store) {
     let owner = a_user(store).await;
-    let (x, y) = (a_repo(store, &owner, "a").await, a_repo(store, &owner, "c").await);
+    let (x, y) = (
+        a_repo(store, &owner, "a").await,
+        a_repo(store, &owner, "c").await,
+    );
     let x = renamed(store, &x, "b", at(1)).await;
     let y = renamed(store, &y, "a", at(2)).await;
     assert_leads(store, &owner, "a", Some(&y)).await;
@@ -244,8 +262,11 @@ async fn numbers_are_not_used_again(store: &dyn Store) {
 }
 
 async fn lists_show_what_the_reader_may_know_of(store: &dyn Store) {
-    let (owner, friend, stranger) =
-        (a_user(store).await, a_user(store).await, a_user(store).await);
+    let (owner, friend, stranger) = (
+        a_user(store).await,
+        a_user(store).await,
+        a_user(store).await,
+    );
     for (name, visibility) in [
         ("public", Visibility::Public),
         ("unlisted", Visibility::Unlisted),
@@ -255,7 +276,10 @@ async fn lists_show_what_the_reader_may_know_of(store: &dyn Store) {
         ("private-shared", Visibility::Private),
     ] {
         let new = new_repo(name, visibility);
-        let repo = changed(store, async |tx| tx.insert_repo(owner.id, &new, at(0)).await).await;
+        let repo = changed(store, async |tx| {
+            tx.insert_repo(owner.id, &new, at(0)).await
+        })
+        .await;
         if name.ends_with("shared") {
             changed(store, async |tx| {
                 tx.put_acl(repo.id, friend.id, Mode::Read, at(1)).await
@@ -272,7 +296,12 @@ async fn lists_show_what_the_reader_may_know_of(store: &dyn Store) {
         "unlisted",
         "public",
     ];
-    let shared = ["private-shared", "unlisted-shared", "public-shared", "public"];
+    let shared = [
+        "private-shared",
+        "unlisted-shared",
+        "public-shared",
+        "public",
+    ];
     let public = ["public-shared", "public"];
     for (listing, expected) in [
         (Listing::All, &everything[..]),
@@ -329,7 +358,10 @@ async fn pages_show_each_entry_once(store: &dyn Store) {
 
 async fn existing_repositories_are_told_from_others(store: &dyn Store) {
     let owner = a_user(store).await;
-    let (kept, gone) = (a_repo(store, &owner, "a").await, a_repo(store, &owner, "b").await);
+    let (kept, gone) = (
+        a_repo(store, &owner, "a").await,
+        a_repo(store, &owner, "b").await,
+    );
     changed(store, async |tx| tx.delete_repo(gone.id).await).await;
     let ids = [gone.id, kept.id, RepoId(i64::MAX)];
     let existing = store.existing_repos(&ids).await.expect("a read");
@@ -347,7 +379,10 @@ async fn a_readme_is_kept(store: &dyn Store) {
             readme: Some(readme.clone()),
             ..RepoChange::default()
         };
-        changed(store, async |tx| tx.update_repo(repo.id, &change, at(1)).await).await;
+        changed(store, async |tx| {
+            tx.update_repo(repo.id, &change, at(1)).await
+        })
+        .await;
         let read = store.readme(repo.id).await.expect("a read");
         assert_eq!(read, readme);
     }

@@ -57,12 +57,18 @@ async fn an_entry_is_added_or_changed(store: &dyn Store) {
     let mode = store.acl_mode(repo.id, owner.id).await.expect("a read");
     assert_eq!(mode, None);
     let list = store.acls(repo.id, Page::default()).await.expect("a list");
-    assert_eq!((list.results, list.next, list.total), (vec![expected], None, 1));
+    assert_eq!(
+        (list.results, list.next, list.total),
+        (vec![expected], None, 1)
+    );
 }
 
 async fn an_entry_is_removed_once(store: &dyn Store) {
     let (owner, friend) = (a_user(store).await, a_user(store).await);
-    let (repo, other) = (a_repo(store, &owner, "a").await, a_repo(store, &owner, "b").await);
+    let (repo, other) = (
+        a_repo(store, &owner, "a").await,
+        a_repo(store, &owner, "b").await,
+    );
     let mut numbers = Vec::new();
     for _ in 0..2 {
         for repo in [&repo, &other] {
@@ -129,11 +135,17 @@ fn new_artifact(repo: RepoId, filename: &str) -> NewArtifact {
 
 async fn an_artifact_is_found_by_its_file_name(store: &dyn Store) {
     let owner = a_user(store).await;
-    let (repo, other) = (a_repo(store, &owner, "a").await, a_repo(store, &owner, "b").await);
+    let (repo, other) = (
+        a_repo(store, &owner, "a").await,
+        a_repo(store, &owner, "b").await,
+    );
     let mut expected = Vec::new();
     for name in ["b.tar.gz", "a.tar.gz"] {
         let new = NewArtifact {
-            commit: "ab".repeat(if name.starts_with('a') { 32 } else { 20 }).parse().expect("an id"),
+            commit: "ab"
+                .repeat(if name.starts_with('a') { 32 } else { 20 })
+                .parse()
+                .expect("an id"),
             ..new_artifact(repo.id, name)
         };
         let used = store.artifact_key_used(&new.key).await.expect("a read");
@@ -168,7 +180,10 @@ async fn an_artifact_is_found_by_its_file_name(store: &dyn Store) {
 
 async fn a_file_name_is_taken_once_in_a_repository(store: &dyn Store) {
     let owner = a_user(store).await;
-    let (repo, other) = (a_repo(store, &owner, "a").await, a_repo(store, &owner, "b").await);
+    let (repo, other) = (
+        a_repo(store, &owner, "a").await,
+        a_repo(store, &owner, "b").await,
+    );
     for repo in [&repo, &other] {
         let new = new_artifact(repo.id, "x");
         changed(store, async |tx| tx.insert_artifact(&new, at(1)).await).await;

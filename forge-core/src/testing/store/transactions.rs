@@ -65,7 +65,10 @@ async fn a_transaction_sees_what_it_wrote_and_others_do_not_yet(store: &dyn Stor
     let repo = a_repo(store, &owner, "a").await;
     let hash = a_hash();
     let made = a_token(store, &owner, &hash, at(1_000)).await;
-    let before = (token(store, &hash).await, found(store, &path(&owner, "a")).await);
+    let before = (
+        token(store, &hash).await,
+        found(store, &path(&owner, "a")).await,
+    );
 
     let mut tx = begin(store).await;
     tx.expire_token(made.id, at(1)).await.expect("a change");
@@ -76,13 +79,23 @@ async fn a_transaction_sees_what_it_wrote_and_others_do_not_yet(store: &dyn Stor
         name: Some(repo_name("b")),
         ..RepoChange::default()
     };
-    let renamed = tx.update_repo(repo.id, &change, at(1)).await.expect("a change");
+    let renamed = tx
+        .update_repo(repo.id, &change, at(1))
+        .await
+        .expect("a change");
     tx.put_acl(repo.id, owner.id, Mode::Read, at(1))
         .await
         .expect("a change");
 
-    let (inside, user) = tx.token_by_hash(&hash).await.expect("a read").expect("the token");
-    assert_eq!((inside.expires, user.suspended.as_deref()), (at(1), Some("spam")));
+    let (inside, user) = tx
+        .token_by_hash(&hash)
+        .await
+        .expect("a read")
+        .expect("the token");
+    assert_eq!(
+        (inside.expires, user.suspended.as_deref()),
+        (at(1), Some("spam"))
+    );
     let inside = tx.repo_by_path(&path(&owner, "b")).await.expect("a read");
     assert_eq!(inside, Some(RepoOrRedirect::Repository(renamed.clone())));
     let inside = tx.repo_by_path(&path(&owner, "a")).await.expect("a read");
@@ -90,7 +103,10 @@ async fn a_transaction_sees_what_it_wrote_and_others_do_not_yet(store: &dyn Stor
     let inside = tx.acl_mode(repo.id, owner.id).await.expect("a read");
     assert_eq!(inside, Some(Mode::Read));
 
-    let outside = (token(store, &hash).await, found(store, &path(&owner, "a")).await);
+    let outside = (
+        token(store, &hash).await,
+        found(store, &path(&owner, "a")).await,
+    );
     assert!(outside == before, "what is not committed is not seen");
     assert_eq!(found(store, &path(&owner, "b")).await, None);
     let mode = store.acl_mode(repo.id, owner.id).await.expect("a read");
@@ -124,19 +140,31 @@ async fn a_read_sees_what_was_committed_before(store: &dyn Store) {
     }
     let repo = a_repo(store, &owner, "a").await;
     for _ in 0..2 {
-        assert_eq!(found(store, &a).await, Some(RepoOrRedirect::Repository(repo.clone())));
+        assert_eq!(
+            found(store, &a).await,
+            Some(RepoOrRedirect::Repository(repo.clone()))
+        );
     }
     let change = RepoChange {
         name: Some(repo_name("b")),
         ..RepoChange::default()
     };
-    let renamed = changed(store, async |tx| tx.update_repo(repo.id, &change, at(7)).await).await;
+    let renamed = changed(store, async |tx| {
+        tx.update_repo(repo.id, &change, at(7)).await
+    })
+    .await;
     for _ in 0..2 {
-        assert_eq!(found(store, &a).await, Some(RepoOrRedirect::Moved(renamed.path())));
+        assert_eq!(
+            found(store, &a).await,
+            Some(RepoOrRedirect::Moved(renamed.path()))
+        );
     }
     let new = a_repo(store, &owner, "a").await;
     for _ in 0..2 {
-        assert_eq!(found(store, &a).await, Some(RepoOrRedirect::Repository(new.clone())));
+        assert_eq!(
+            found(store, &a).await,
+            Some(RepoOrRedirect::Repository(new.clone()))
+        );
     }
     changed(store, async |tx| tx.delete_repo(new.id).await).await;
     assert_eq!(found(store, &a).await, None);

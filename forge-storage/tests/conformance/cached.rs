@@ -1,0 +1,145 @@
+//! The cache of SQLite's store, as its users see it.
+
+use chrono::TimeDelta;
+use forge_core::Grants;
+use forge_core::names::RepoPath;
+use forge_core::oauth::{NewToken, OauthReads as _, TokenHash};
+use forge_core::repos::{NewRepo, RepoOrRedirect, RepoReads as _, Visibility};
+use forge_core::store::Store as _;
+
+use crate::databases::sqlite;
+use crate::shared::{add_user, now};
+
+#[tokio::test]
+async fn a_commit_is_carried_through_when_its_caller_goes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = sqlite(&dir).await;
+    let (user, hash) = (add_user(&store, "alice").await, TokenHash([1; 32]));
+    let new = NewToken {
+        grants: Grants::everything(),
+        comment: None,
+        expires: now() + TimeDelta::days(1),
+    };
+    let mut tx = store.begin().await.expect("a transaction");
+    let token = tx
+        .insert_token(user, &hash, &new, now())
+        .await
+        .expect("a token");
+    tx.commit().await.expect("a commit");
+    for _ in 0..2 {
+        assert!(
+            store
+                .token_by_hash(&hash)
+                .await
+                .is_ok_and(|token| token.is_some())
+        );
+    }
+    let mut tx = store.begin().await.expect("a transaction");
+    tx.expire_token(token.id, now()).await.expect("a change");
+    let mut commit = tx.commit();
+    assert!(futures::poll!(&mut commit).is_pending());
+    drop(commit);
+    // The next turn comes when the commit is done.
+    drop(store.begin().await.expect("a transaction"));
+    let (token, _) = store
+        .token_by_hash(&hash)
+        .await
+        .expect("a read")
+        .expect("the token");
+    assert_eq!(token.expires, now());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_never_seen_alive_after_the_commit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = sqlite(&dir).await;
+    let user = add_user(&store, "alice").await;
+    for round in 0..50_u8 {
+        let hash = TokenHash([round; 32]);
+        let new = NewToken {
+            grants: Grants::everything(),
+            comment: None,
+            expires: now() + TimeDelta::days(1),
+        };
+        let mut tx = store.begin().await.expect("a transaction");
+        let token = tx
+            .insert_token(user, &hash, &new, now())
+            .await
+            .expect("a token");
+        tx.commit().await.expect("a commit");
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    // Time does not go back: once the token is seen ended, it stays so.
+                    let mut ended = false;
+                    for _ in 0..50 {
+                        let (token, _) = store
+                            .token_by_hash(&hash)
+                            .await
+                            .expect("a read")
+                            .expect("the token");
+                        assert!(!ended || token.expires == now());
+                        ended = token.expires == now();
+                    }
+                })
+            })
+            .collect();
+        let mut tx = store.begin().await.expect("a transaction");
+        tx.expire_token(token.id, now()).await.expect("a change");
+        tx.commit().await.expect("a commit");
+        let (token, _) = store
+            .token_by_hash(&hash)
+            .await
+            .expect("a read")
+            .expect("the token");
+        assert_eq!(token.expires, now());
+        for reader in readers {
+            reader.await.expect("no panic");
+        }
+    }
+}
+
+/// How long the two most frequent reads take; run with `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, not a test"]
+async fn the_cost_of_a_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = sqlite(&dir).await;
+    let user = add_user(&store, "alice").await;
+    let new = NewRepo {
+        name: "a".parse().expect("a name"),
+        description: Some("words".to_owned()),
+        visibility: Visibility::Public,
+    };
+    let mut tx = store.begin().await.expect("a transaction");
+    tx.insert_repo(user, &new, now())
+        .await
+        .expect("a repository");
+    tx.commit().await.expect("a commit");
+    let path: RepoPath = "~alice/a".parse().expect("a path");
+    let start = std::time::Instant::now();
+    for _ in 0..20_000 {
+        let found = store.repo_by_path(&path).await.expect("a read");
+        assert!(matches!(found, Some(RepoOrRedirect::Repository(_))));
+    }
+    println!("cached: {:?}", start.elapsed() / 20_000);
+    let start = std::time::Instant::now();
+    for number in 0..2_000 {
+        let path: RepoPath = format!("~alice/r{number}").parse().expect("a path");
+        assert!(store.repo_by_path(&path).await.expect("a read").is_none());
+    }
+    println!("miss, two statements: {:?}", start.elapsed() / 2_000);
+    let tx = store.begin().await.expect("a transaction");
+    let start = std::time::Instant::now();
+    for _ in 0..2_000 {
+        assert!(tx.repo_by_path(&path).await.expect("a read").is_some());
+    }
+    println!("uncached, in a transaction: {:?}", start.elapsed() / 2_000);
+    drop(tx);
+    let start = std::time::Instant::now();
+    for number in 0..500 {
+        add_user(&store, &format!("u{number}")).await;
+    }
+    println!("a transaction with one row: {:?}", start.elapsed() / 500);
+}

@@ -1,0 +1,457 @@
+//! The example `standalone` as its operator meets it: what it prints, keeps, refuses, and how it ends.
+//!
+//! Invariant: every process here works in a fresh directory of its own. Crashes are in `crash.rs`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use forge::access::Grants;
+use forge::oauth::NewToken;
+use forge::repos::{RepoOrRedirect, RepoReads as _};
+use forge::{RepoPath, SqlStore};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+use crate::support::process::Launch;
+use crate::support::{Database, fixture};
+
+fn fresh() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+fn mode(path: &Path) -> u32 {
+    let metadata = path.metadata().expect("a file");
+    metadata.permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_start_without_arguments_prints_commands_that_work_when_pasted() {
+    let dir = fresh();
+    // The usual port may be taken here; all else is as without arguments.
+    let launch = Launch::bare(dir.path(), "plain").with(["--http", "127.0.0.1:0"]);
+    let mut process = launch.spawn();
+    let printed = process.says("Ctrl-C ends it").await;
+    paste(dir.path(), &printed, &["200", "200", "201", "200"]).await;
+    assert_eq!(mode(&dir.path().join("forge-data")), 0o700);
+    process.signal("INT").await;
+    let ended = process.ended().await;
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_start_with_an_import_prints_commands_that_show_it() {
+    let dir = fresh();
+    let launch = Launch::bare(dir.path(), "plain")
+        .with(["--http", "127.0.0.1:0"])
+        .importing("small", &fixture::small(dir.path()));
+    let mut process = launch.spawn();
+    let printed = process.says("Ctrl-C ends it").await;
+    assert!(printed.contains("importing ~you/small"), "{printed}");
+    paste(dir.path(), &printed, &["200"; 4]).await;
+}
+
+/// Has a shell do what was printed, and compares the answers' status.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a person's shell and curl, if there is one"
+)]
+async fn paste(dir: &Path, printed: &str, expected: &[&str]) {
+    let commands: String = printed
+        .lines()
+        .filter(|line| line.starts_with("  export ") || line.starts_with("  curl "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    if Command::new("curl").arg("-V").output().await.is_err() {
+        assert!(
+            std::env::var_os("FORGE_TEST_STRICT").is_none(),
+            "curl is missing"
+        );
+        eprintln!("SKIPPED: what is printed cannot be pasted without curl");
+        return;
+    }
+    let settings =
+        "silent\nshow-error\nnoproxy = \"*\"\nwrite-out = \"\\nanswered %{http_code}\\n\"\n";
+    std::fs::write(dir.join(".curlrc"), settings).expect("settings");
+    let pasted = Command::new("sh")
+        .args(["-e", "-c", &commands])
+        .env("CURL_HOME", dir)
+        .current_dir(dir)
+        .output()
+        .await
+        .expect("sh");
+    let output = String::from_utf8(pasted.stdout).expect("UTF-8");
+    let statuses: Vec<_> = output
+        .lines()
+        .filter_map(|line| line.strip_prefix("answered "))
+        .collect();
+    let complaints = String::from_utf8_lossy(&pasted.stderr);
+    assert_eq!(statuses, expected, "{commands}{output}{complaints}");
+}
+
+#[tokio::test]
+async fn the_environment_file_tells_everything_to_its_owner_alone() {
+    let dir = fresh();
+    let launch = Launch::new(dir.path(), "forge").with(["--user", "alice"]);
+    let server = launch.start().await;
+    let text = std::fs::read_to_string(launch.env_file()).expect("a file");
+    let keys: Vec<_> = text
+        .lines()
+        .filter_map(|line| Some(line.split_once('=')?.0))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "FORGE_GIT_URL",
+            "FORGE_META_URL",
+            "FORGE_SSH_URL",
+            "FORGE_USER",
+            "FORGE_TOKEN"
+        ]
+    );
+    assert_eq!(mode(&launch.env_file()), 0o600);
+    assert_eq!(mode(&dir.path().join("data/token-alice")), 0o600);
+    assert_eq!(server.env["FORGE_USER"], "alice");
+    let meta = server.env["FORGE_META_URL"].strip_prefix(&server.env["FORGE_GIT_URL"]);
+    let version = server
+        .client
+        .get(&format!("{}/api/version", meta.expect("below")))
+        .await;
+    assert_eq!(version.status, 200);
+    let profile = server.client.get("/api/user").await;
+    assert_eq!(profile.json()["canonical_name"], json!("~alice"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_start_finds_everything_as_it_was() {
+    let dir = fresh();
+    let launch = Launch::new(dir.path(), "forge");
+    let importing = launch.importing("old", &fixture::small(dir.path()));
+    let server = importing.start().await;
+    let client = &server.client;
+    let attached = client
+        .attach("old", "v1", "notes.txt", b"The notes.\n")
+        .await;
+    assert_eq!(attached.status, 201, "{attached:?}");
+    assert_eq!(
+        client
+            .put("/api/repos/old", json!({ "name": "new" }))
+            .await
+            .status,
+        200
+    );
+    let empty = json!({ "name": "empty", "visibility": "private" });
+    assert_eq!(client.post("/api/repos", empty).await.status, 201);
+    let paths = [
+        "/api/user",
+        "/api/repos",
+        "/api/repos/new/log",
+        "/api/repos/new/tree",
+    ];
+    let mut before = Vec::new();
+    for path in paths {
+        before.push(client.get(path).await.json());
+    }
+    let token = client.token().to_owned();
+    server.stop().await;
+
+    let url = format!("sqlite:{}", dir.path().join("data/forge.db").display());
+    let store = SqlStore::connect(&url).await.expect("a database");
+    let old: RepoPath = "~you/old".parse().expect("a path");
+    let moved = RepoOrRedirect::Moved("~you/new".parse().expect("a path"));
+    assert_eq!(store.repo_by_path(&old).await.expect("rows"), Some(moved));
+    drop(store);
+
+    let server = launch.start().await;
+    assert_eq!(server.client.token(), token);
+    for (path, before) in paths.iter().zip(before) {
+        assert_eq!(server.client.get(path).await.json(), before, "{path}");
+    }
+    let download = server
+        .client
+        .get("/~you/new/refs/download/v1/notes.txt")
+        .await;
+    assert_eq!(
+        (download.status.as_u16(), download.text()),
+        (200, "The notes.\n")
+    );
+    assert_eq!(server.client.get("/api/repos/old").await.status, 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn another_process_on_the_same_sqlite_directory_is_refused() {
+    let dir = fresh();
+    let first = Launch::new(dir.path(), "first").start().await;
+    let refused = Launch::new(dir.path(), "second").run().await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains("in use by another process"),
+        "{refused:?}"
+    );
+    assert_eq!(refused.out, "");
+    let created = first
+        .client
+        .post("/api/repos", json!({ "name": "hello" }))
+        .await;
+    assert_eq!(created.status, 201);
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn timestamps_have_a_zone_if_asked_for() {
+    let dir = fresh();
+    let launch = Launch::new(dir.path(), "forge");
+    for (launch, zone) in [
+        (&launch, ""),
+        (&launch.with(["--zoned-timestamps"]), "+00:00"),
+    ] {
+        let server = launch.start().await;
+        server
+            .client
+            .post("/api/repos", json!({ "name": "hello" }))
+            .await;
+        let repo = server.client.get("/api/repos/hello").await.json();
+        let created = repo["created"].as_str().expect("a timestamp");
+        let (time, rest) = created.split_at("2023-11-14T22:13:20".len());
+        assert!(time.parse::<chrono::NaiveDateTime>().is_ok(), "{created}");
+        assert_eq!(rest, zone, "{created}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn importing_a_repository_again_is_harmless() {
+    let dir = fresh();
+    let small = fixture::small(dir.path());
+    let launch = Launch::new(dir.path(), "forge").importing("small", &small);
+    let twice = launch.importing("small", &small);
+    let server = twice.start().await;
+    assert!(server.process.out().contains("~you/small is here already"));
+    let before = server.client.get("/api/repos").await.json();
+    assert_eq!(before["total"], json!(1));
+    server.stop().await;
+    let server = launch.start().await;
+    assert!(server.process.out().contains("~you/small is here already"));
+    assert_eq!(server.client.get("/api/repos").await.json(), before);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_import_of_nothing_fails_and_leaves_nothing() {
+    let dir = fresh();
+    let launch = Launch::new(dir.path(), "forge");
+    let plain = dir.path().join("plain");
+    std::fs::create_dir(&plain).expect("a directory");
+    for missing in [dir.path().join("missing"), plain] {
+        let failed = launch.importing("missing", &missing).run().await;
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        assert!(failed.err.starts_with("error: "), "{failed:?}");
+        assert!(
+            failed.err.contains(&*missing.to_string_lossy()),
+            "{failed:?}"
+        );
+        assert!(!launch.env_file().exists());
+    }
+    let server = launch.start().await;
+    assert_eq!(server.client.listed().await, Vec::<String>::new());
+    let created = server
+        .client
+        .post("/api/repos", json!({ "name": "missing" }))
+        .await;
+    assert_eq!(created.status, 201);
+    server.stop().await;
+    let scratch = dir.path().join("data/repositories/tmp");
+    assert_eq!(std::fs::read_dir(scratch).expect("scratch").count(), 0);
+}
+
+#[tokio::test]
+async fn bad_options_are_refused_with_a_hint() {
+    let dir = fresh();
+    let bad: [(&[&str], &str); 8] = [
+        (&["--nonsense"], "--nonsense"),
+        (&["-x"], "-x"),
+        (&["extra"], "extra"),
+        (&["--data"], "--data"),
+        (&["--import", "hello"], "NAME=URL_OR_PATH"),
+        (&["--import", "../x=."], "name may hold"),
+        (&["--import", "=."], "name is required"),
+        (&["--zoned-timestamps=yes"], "--zoned-timestamps"),
+    ];
+    for (arguments, why) in bad {
+        let ended = Launch::bare(dir.path(), "bad").with(arguments).run().await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.contains(why), "{ended:?}");
+        assert!(ended.err.contains("--help"), "{ended:?}");
+        assert_eq!(ended.out, "");
+    }
+    for (arguments, why) in [
+        (["--http", "nonsense"], "cannot listen on nonsense"),
+        (["--user", "Not A Name"], "username"),
+        (
+            ["--database", "mysql://localhost/x"],
+            "sqlite: or postgres://",
+        ),
+        (["--blobs", "nonsense"], "not a URL"),
+    ] {
+        let launch = Launch::new(dir.path(), "bad").with(arguments);
+        let ended = launch.run().await;
+        assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
+        assert!(ended.err.starts_with("error: "), "{ended:?}");
+        assert!(ended.err.contains(why), "{ended:?}");
+        assert!(!launch.env_file().exists());
+    }
+    let help = Launch::bare(dir.path(), "help")
+        .with(["--help"])
+        .run()
+        .await;
+    assert_eq!(help.code, Some(0), "{help:?}");
+    assert!(help.out.contains("--import NAME=SOURCE"), "{help:?}");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named_and_nothing_is_made() {
+    let dir = fresh();
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let launch = Launch::new(dir.path(), "forge").with(["--http", &address]);
+    let ended = launch.run().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let why = format!("cannot listen on {address}: Address already in use");
+    assert!(ended.err.contains(&why), "{ended:?}");
+    assert!(!dir.path().join("data").exists());
+}
+
+#[tokio::test]
+async fn a_graceful_stop_finishes_what_was_begun() {
+    let dir = fresh();
+    let launch = Launch::new(dir.path(), "forge").importing("small", &fixture::small(dir.path()));
+    let server = launch.start().await;
+    let address = server.env["FORGE_GIT_URL"]
+        .trim_start_matches("http://")
+        .to_owned();
+    let (head, rest) = (
+        "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"late\"\r\n\r\nbegun, ",
+        "finished\r\n--b--\r\n",
+    );
+    let request = format!(
+        "POST /api/repos/small/artifacts/v1 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n{head}",
+        server.client.token(),
+        head.len() + rest.len()
+    );
+    let mut upload = TcpStream::connect(&address).await.expect("a connection");
+    upload.write_all(request.as_bytes()).await.expect("sent");
+    // What is acknowledged after this was accepted before: one listener, one queue.
+    assert_eq!(server.client.get("/api/user").await.status, 200);
+    server.process.signal("TERM").await;
+    let begun = Instant::now();
+    while TcpStream::connect(&address).await.is_ok() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it still listens"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    upload.write_all(rest.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    upload.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let ended = server.process.ended().await;
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+
+    let server = launch.start().await;
+    let download = server.client.get("/~you/small/refs/download/v1/late").await;
+    assert_eq!(download.text(), "begun, finished");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_processes_share_one_postgresql_and_one_directory() {
+    for database in Database::all() {
+        if matches!(database, Database::Sqlite) {
+            continue;
+        }
+        let dir = fresh();
+        let store = database.fresh().await.expect("a store");
+        let url = database.url().expect("a URL");
+        let launch = |name| Launch::new(dir.path(), name).with(["--database", &url]);
+        let first = launch("first")
+            .importing("small", &fixture::small(dir.path()))
+            .start()
+            .await;
+        let second = launch("second").start().await;
+        let (a, b) = (&first.client, &second.client);
+        assert_eq!(a.token(), b.token());
+
+        assert_eq!(b.get("/api/repos/small/log").await.status, 200);
+        for (writer, reader) in [(a, b), (b, a)] {
+            let created = writer.post("/api/repos", json!({ "name": "one" })).await;
+            assert_eq!(created.status, 201);
+            assert_eq!(reader.get("/api/repos/one").await.json(), created.json());
+            assert_eq!(reader.get("/api/repos/one/refs").await.status, 200);
+            let again = reader.post("/api/repos", json!({ "name": "one" })).await;
+            assert_eq!(again.json()["errors"][0]["field"], json!("name"));
+            let renamed = writer.put("/api/repos/one", json!({ "name": "two" })).await;
+            assert_eq!(renamed.status, 200);
+            assert_eq!(reader.get("/api/repos/one").await.status, 404);
+            assert_eq!(reader.get("/api/repos/two").await.json(), renamed.json());
+            assert_eq!(writer.delete("/api/repos/two").await.status, 204);
+            for path in ["", "/refs", "/log"] {
+                let gone = reader.get(&format!("/api/repos/two{path}")).await;
+                assert_eq!(gone.status, 404, "{path}");
+            }
+        }
+        let attached = a.attach("small", "v1", "notes.txt", b"The notes.\n").await;
+        assert_eq!(attached.status, 201, "{attached:?}");
+        let download = b.get("/~you/small/refs/download/v1/notes.txt").await;
+        assert_eq!(download.text(), "The notes.\n");
+        let (one, other) = tokio::join!(
+            a.post("/api/repos", json!({ "name": "race" })),
+            b.post("/api/repos", json!({ "name": "race" })),
+        );
+        let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 400], "{one:?} {other:?}");
+
+        revoke(dir.path(), store, [a, b]).await;
+        first.stop().await;
+        second.stop().await;
+        database.drop_fresh().await;
+    }
+}
+
+/// A token that a third process takes back means nobody at once.
+#[expect(clippy::disallowed_methods, reason = "tests arrange what they need")]
+async fn revoke(dir: &Path, store: SqlStore, processes: [&crate::support::process::Client; 2]) {
+    let app = forge::builder()
+        .data_dir(dir.join("data"))
+        .store(store)
+        .build();
+    let app = app.await.expect("a third process, in effect");
+    let system = app.forge().system();
+    let you = forge::users::NewUser {
+        name: "you".parse().expect("a name"),
+        email: None,
+    };
+    let you = system.ensure_user(&you).await.expect("a user");
+    let new = NewToken {
+        grants: Grants::everything(),
+        comment: None,
+        expires: app.forge().now() + chrono::TimeDelta::days(1),
+    };
+    let (token, text) = system.issue_token(you.id, &new).await.expect("a token");
+    for process in processes {
+        let answer = process.showing(text.expose()).get("/api/user").await;
+        assert_eq!(answer.status, 200);
+    }
+    system.revoke_token(token.id).await.expect("revoked");
+    for process in processes {
+        let answer = process.showing(text.expose()).get("/api/user").await;
+        assert_eq!(answer.status, 401);
+    }
+}
