@@ -244,6 +244,15 @@ impl System {
         self.forge().wake();
         Ok(())
     }
+
+    /// How many jobs are due and not done, being done included; those given up do not count.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn jobs_due(&self) -> Result<u64> {
+        let mut tx = self.forge().store().begin().await?;
+        tx.due(self.forge().now()).await
+    }
 }
 
 /// How long after the given attempt the next one comes: 10 s, doubled each time, at most a day.

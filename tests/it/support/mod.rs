@@ -248,13 +248,15 @@ impl World {
         }
     }
 
-    /// Does what is queued, until nothing is due; then nothing may be left but the recurring sweep.
+    /// Does what is queued, until nothing is due.
     pub(crate) async fn settle(&self) {
         while self.forge().work_once().await.expect("the queue") > 0 {}
+        assert_eq!(self.system().jobs_due().await.unwrap(), 0, "a job was left behind");
     }
 
-    /// Ends the world.
+    /// Ends the world, with no job left behind.
     pub(crate) async fn end(self) {
+        self.settle().await;
         let Self { app, database, .. } = self;
         drop(app);
         database.drop_fresh().await;
