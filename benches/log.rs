@@ -7,6 +7,8 @@
 #[path = "support/backend.rs"]
 mod backend;
 mod support;
+#[path = "support/wall.rs"]
+mod wall;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,11 +17,15 @@ use backend::{REPO, head, open};
 use criterion::{BatchSize, Criterion};
 use forge::Git;
 use forge::objects::{GitRepo, Oid, Walk};
-use support::{Turns, git, git_lines, is_test, report, repository, shown, time};
+use support::fixtures::git;
+use support::{Turns, is_test, report, repository};
 use tokio::runtime::Runtime;
+use wall::{git_lines, shown, time};
 
 /// Commits on a page.
 const PAGE: usize = 50;
+/// How often a page that is kept is asked for at a time.
+const ASKED: u32 = 100;
 
 /// The histories that are compared.
 struct Bench {
@@ -162,11 +168,12 @@ impl Bench {
         let turns = Turns::take(
             31,
             &mut [
-                &mut || self.timed_page(&*warm, None),
-                &mut || self.timed_page(&*warm, Some(self.far)),
+                &mut || self.kept_page(&*warm, None),
+                &mut || self.kept_page(&*warm, Some(self.far)),
                 &mut || {
                     let fresh = self.fresh.borrow_mut().pop();
-                    self.timed_page(&*warm, Some(fresh.expect("enough of them")))
+                    let start = Some(fresh.expect("enough of them"));
+                    time(|| self.runtime.block_on(page(&*warm, self.tip, start)))
                 },
                 &mut || time(|| self.git_page(self.skip)),
             ],
@@ -202,8 +209,14 @@ impl Bench {
         report("full walk, cold", &found, ">= 5 times", ratio >= 5.0);
     }
 
-    fn timed_page(&self, repo: &dyn GitRepo, start: Option<Oid>) -> Duration {
-        time(|| self.runtime.block_on(page(repo, self.tip, start)))
+    /// The time for a page that is kept, on average.
+    fn kept_page(&self, repo: &dyn GitRepo, start: Option<Oid>) -> Duration {
+        let asked = async {
+            for _ in 0..ASKED {
+                page(repo, self.tip, start).await;
+            }
+        };
+        time(|| self.runtime.block_on(asked)) / ASKED
     }
 
     async fn count(&self, git: &Git) {

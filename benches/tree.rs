@@ -6,15 +6,18 @@
 #[path = "support/backend.rs"]
 mod backend;
 mod support;
+#[path = "support/wall.rs"]
+mod wall;
 
 use std::path::Path;
 
-use backend::{head, object, open};
+use backend::{head, open};
 use criterion::Criterion;
 use forge::Git;
 use forge::objects::{EntryKind, GitRepo, Object, Oid};
-use support::{Turns, git_lines, report, repository, shown, time};
+use support::{Turns, report, repository};
 use tokio::runtime::Runtime;
+use wall::{git_lines, shown, time};
 
 /// A file seven names deep.
 const DEEP: &str = "deep/d01/d02/d03/d04/d05/here.txt";
@@ -126,6 +129,12 @@ async fn root(repo: &dyn GitRepo) -> Oid {
         Object::Commit(commit) => commit.tree,
         other => panic!("HEAD names {other:?}"),
     }
+}
+
+/// One object.
+async fn object(repo: &dyn GitRepo, id: Oid) -> Object {
+    let found = repo.objects(&[id]).await.expect("readable").pop();
+    found.flatten().expect("it is there")
 }
 
 /// The file at [`DEEP`], one tree after the other.

@@ -8,13 +8,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use forge_core::http::{Body, BoxError};
 use forge_core::{Error, Result, Stop};
+use futures::{StreamExt as _, stream};
+use http::Request;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
 
 use crate::App;
 
@@ -22,6 +29,8 @@ use crate::App;
 const MAX_CONNECTIONS: usize = 4096;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may pause while it sends a request's body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests that were begun may take once the signal came.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -101,6 +110,8 @@ async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: S
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(HEAD_TIMEOUT);
+    let patient = |request: Request<Incoming>| request.map(within_time);
+    let service = TowerToHyperService::new(app.service().map_request(patient));
     loop {
         let next = async {
             // The semaphore is never closed.
@@ -122,7 +133,7 @@ async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: S
         };
         let served = graceful.watch(
             server
-                .serve_connection(io(stream), service(&app))
+                .serve_connection(io(stream), service.clone())
                 .into_owned(),
         );
         tokio::spawn(async move {
@@ -149,8 +160,19 @@ fn io(stream: TcpStream) -> TokioIo<TcpStream> {
     TokioIo::new(stream)
 }
 
-fn service(app: &App) -> TowerToHyperService<crate::ForgeService<crate::layer::NotFound>> {
-    TowerToHyperService::new(app.service())
+/// A request's body that fails if its sender falls silent.
+fn within_time(body: Incoming) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let pieces = body.into_data_stream();
+    Body::from_stream(stream::try_unfold(
+        pieces,
+        async |mut pieces| match tokio::time::timeout(BODY_TIMEOUT, pieces.next()).await {
+            Ok(piece) => Ok(piece.transpose()?.map(|piece| (piece, pieces))),
+            Err(_) => Err(BoxError::from("the sender fell silent")),
+        },
+    ))
 }
 
 /// Returns when the process is asked to end: by Ctrl-C, or by SIGTERM where there is such a thing.

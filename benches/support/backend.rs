@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use forge::objects::{GitBackend as _, GitRepo, ImportSource, Object, Oid};
-use forge::repos::RepoId;
+use forge::objects::{GitBackend as _, GitRepo, ImportSource, Oid};
 use forge::{Git, RevSpec};
+use forge_core::RepoId;
 
 /// The only one.
 pub(crate) const REPO: RepoId = RepoId(1);
@@ -31,10 +31,4 @@ pub(crate) fn open(git: &Git) -> Arc<dyn GitRepo> {
 pub(crate) async fn head(repo: &dyn GitRepo) -> Oid {
     let found = repo.resolve(&[RevSpec::head()]).await;
     found.expect("readable").expect("it has commits").1
-}
-
-/// One object.
-pub(crate) async fn object(repo: &dyn GitRepo, id: Oid) -> Object {
-    let found = repo.objects(&[id]).await.expect("readable").pop();
-    found.flatten().expect("it is there")
 }

@@ -5,13 +5,12 @@
 //! small repository, that everything still runs.
 
 #[path = "../../tests/fixtures/mod.rs"]
-mod fixtures;
+pub(crate) mod fixtures;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use self::fixtures::Shape;
-pub(crate) use self::fixtures::{command, git};
+use self::fixtures::{Shape, git};
 
 /// Part of the name of a fixture: to be raised when another one comes out of the same shape.
 const VERSION: u32 = 1;
@@ -57,20 +56,6 @@ pub(crate) fn repository() -> PathBuf {
     path
 }
 
-/// How many lines git writes.
-pub(crate) fn git_lines(dir: &Path, arguments: &[&str]) -> usize {
-    let output = command(dir, arguments).output().expect("git");
-    assert!(output.status.success(), "git {arguments:?}");
-    output.stdout.iter().filter(|byte| **byte == b'\n').count()
-}
-
-/// How long something takes.
-pub(crate) fn time<T>(what: impl FnOnce() -> T) -> Duration {
-    let begin = Instant::now();
-    std::hint::black_box(what());
-    begin.elapsed()
-}
-
 /// What each of several ways took in each turn.
 pub(crate) struct Turns(Vec<Vec<Duration>>);
 
@@ -112,9 +97,4 @@ pub(crate) fn report(what: &str, found: &str, goal: &str, met: bool) {
         (false, false) => "MISSED",
     };
     println!("{what}: {found} (goal: {goal}; {verdict})");
-}
-
-/// A time for people.
-pub(crate) fn shown(time: Duration) -> String {
-    format!("{:.3} ms", time.as_secs_f64() * 1e3)
 }

@@ -34,11 +34,24 @@ pub(crate) struct Git {
 
 impl Git {
     /// `git <subcommand>` in a repository.
+    pub(crate) fn new(repo: &Path, subcommand: &str) -> Self {
+        let mut git = Self::bare(repo);
+        git.command.arg("--git-dir=.").arg(subcommand);
+        git.config("safe.directory", repo)
+    }
+
+    /// `git <subcommand>` in a directory that is no repository.
+    pub(crate) fn outside(directory: &Path, subcommand: &str) -> Self {
+        let mut git = Self::bare(directory);
+        git.command.arg(subcommand);
+        git
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "this is where children are built"
     )]
-    pub(crate) fn new(repo: &Path, subcommand: &str) -> Self {
+    fn bare(directory: &Path) -> Self {
         let mut command = Command::new("git");
         command
             .env_clear()
@@ -52,9 +65,7 @@ impl Git {
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
-            .current_dir(repo)
-            .arg("--git-dir=.")
-            .arg(subcommand)
+            .current_dir(directory)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -63,8 +74,7 @@ impl Git {
             command,
             config: Vec::new(),
         };
-        git.config("safe.directory", repo)
-            .config("core.hooksPath", "/dev/null")
+        git.config("core.hooksPath", "/dev/null")
             .config("core.alternateRefsCommand", "exit 0 #")
             .config("core.useReplaceRefs", "false")
             .config("core.askPass", "")

@@ -18,8 +18,8 @@ use crate::import;
 use crate::layout::Layout;
 use crate::scratch::{Scratch, make_dirs, sync_all, sync_dir};
 
-/// What HEAD names in a repository whose source says nothing.
-const DEFAULT_HEAD: &str = "refs/heads/master";
+/// The settings of each repository: none of its own.
+const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
 
 /// Repositories below a root.
 #[derive(Debug, Clone)]
@@ -84,13 +84,8 @@ impl GitBackend for Disk {
 
     async fn fetch(&self, from: &ImportSource, progress: Progress) -> Result<Box<dyn Staged>> {
         let layout = Arc::clone(&self.layout);
-        let scratch = blocking(move || {
-            let scratch = Scratch::below(&layout.scratch()).map_err(Error::internal)?;
-            let head = RefName::new(DEFAULT_HEAD)?;
-            write_empty(scratch.path(), &head).map_err(Error::internal)?;
-            Ok(scratch)
-        })
-        .await?;
+        let make = move || Scratch::below(&layout.scratch()).map_err(Error::internal);
+        let scratch = blocking(make).await?;
         if let Err(e) = import::fetch(scratch.path(), from, &progress).await {
             blocking(move || {
                 scratch.remove();
@@ -101,6 +96,7 @@ impl GitBackend for Disk {
         }
         // Here, not in `adopt`, which runs while a transaction is open.
         blocking(move || {
+            fs::write(scratch.path().join("config"), CONFIG).map_err(Error::internal)?;
             sync_all(scratch.path()).map_err(Error::internal)?;
             Ok(Box::new(scratch) as Box<dyn Staged>)
         })
@@ -173,15 +169,7 @@ fn write_empty(directory: &Path, head: &RefName) -> std::io::Result<()> {
     for sub in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
         fs::create_dir_all(directory.join(sub))?;
     }
-    fs::write(
-        directory.join("config"),
-        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n",
-    )?;
-    write_head(directory, head)
-}
-
-/// Lets HEAD name a ref.
-pub(crate) fn write_head(directory: &Path, head: &RefName) -> std::io::Result<()> {
+    fs::write(directory.join("config"), CONFIG)?;
     let line = [b"ref: ", &**head.as_bstr(), b"\n"].concat();
     fs::write(directory.join("HEAD"), line)
 }

@@ -5,7 +5,7 @@
 //! itself loses power is not tested here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,13 +61,28 @@ impl Rng {
 }
 
 /// What a client asks for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Op {
     Create(String),
     Rename(String, String),
     Describe(String, String),
     Delete(String),
     Upload(String, String, Bytes),
+}
+
+impl fmt::Debug for Op {
+    /// Without the contents, which nobody can read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(name) => write!(f, "create {name}"),
+            Self::Rename(old, new) => write!(f, "rename {old} to {new}"),
+            Self::Describe(name, text) => write!(f, "describe {name} as {text:?}"),
+            Self::Delete(name) => write!(f, "delete {name}"),
+            Self::Upload(name, file, content) => {
+                write!(f, "upload {} bytes to {name} as {file}", content.len())
+            }
+        }
+    }
 }
 
 /// What a client believes of one of its repositories.
@@ -107,8 +122,8 @@ impl Worker {
     async fn work(mut self, client: Client, killed: Arc<AtomicBool>) -> Self {
         loop {
             let op = self.choose();
-            if perform(&client, &op).await.is_none() {
-                assert!(killed.load(Ordering::Relaxed), "no answer to {op:?}");
+            if let Err(error) = perform(&client, &op).await {
+                assert!(killed.load(Ordering::Relaxed), "{op:?}: {error:?}");
                 self.unsure = Some(op);
                 return self;
             }
@@ -231,8 +246,8 @@ impl Worker {
     }
 }
 
-/// Asks for it; `None` if the server went away before it answered.
-async fn perform(client: &Client, op: &Op) -> Option<()> {
+/// Asks for it; an error if the server went away before it answered.
+async fn perform(client: &Client, op: &Op) -> reqwest::Result<()> {
     let repo = |name: &str| format!("/api/repos/{name}");
     let (method, path, payload, expected) = match op {
         Op::Create(name) => {
@@ -253,9 +268,9 @@ async fn perform(client: &Client, op: &Op) -> Option<()> {
             (Method::POST, repo(name) + "/artifacts/v1", file, 201)
         }
     };
-    let answer = client.ask(method, &path, payload).await.ok()?;
+    let answer = client.ask(method, &path, payload).await?;
     assert_eq!(answer.status, expected, "{op:?}: {answer:?}");
-    Some(())
+    Ok(())
 }
 
 fn found(answer: &Answer) -> bool {
@@ -478,7 +493,8 @@ async fn check_after(client: &Client, workers: &mut [Worker], source: &Source) {
     check(client, workers, source).await;
     for (worker, op) in workers.iter_mut().zip(again) {
         if let Some(op) = op {
-            perform(client, &op).await.expect("an answer");
+            let done = perform(client, &op).await;
+            done.unwrap_or_else(|error| panic!("{op:?}: {error:?}"));
             worker.apply(op);
         }
     }

@@ -9,10 +9,10 @@
 
 #[path = "../fixtures/mod.rs"]
 mod fixtures;
+mod truth;
 
-use std::collections::{HashMap, HashSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,7 +23,8 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use self::fixtures::{Shape, command, git};
+use self::fixtures::{Shape, git};
+use self::truth::{Commit, List, Reference, Tree, Truth, cat_file, entries, lines, split, text};
 use crate::support::{Database, Persona, World};
 
 /// The shape of the repository that has everything.
@@ -37,68 +38,6 @@ const EVERYTHING: Shape = Shape {
 
 /// How many requests are made at once.
 const AT_ONCE: usize = 8;
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct List<T> {
-    next: Option<String>,
-    results: Vec<T>,
-    total: i64,
-    results_per_page: usize,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reference {
-    target: String,
-    name: String,
-    artifacts: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Person {
-    name: String,
-    email: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Signature {
-    signature: String,
-    data: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Commit {
-    id: String,
-    short_id: String,
-    author: Person,
-    committer: Person,
-    timestamp: String,
-    message: String,
-    tree: String,
-    parents: Vec<String>,
-    signature: Option<Signature>,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tree {
-    id: String,
-    short_id: String,
-    entries: Vec<Entry>,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    name: String,
-    id: String,
-    r#type: String,
-    mode: u32,
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_in_a_repository_is_served_as_git_tells_it() {
@@ -193,77 +132,7 @@ impl Reader {
     }
 }
 
-/// What git says.
-struct Truth {
-    path: PathBuf,
-    commits: HashMap<String, Commit>,
-}
-
 impl Truth {
-    fn read(path: PathBuf) -> Self {
-        let mut signatures = HashMap::new();
-        let ids = git(&path, &["rev-list", "--all"], b"");
-        cat_file(&path, lines(&ids), |id, _, content| {
-            if let Some(signature) = signature(&content) {
-                signatures.insert(id, signature);
-            }
-        });
-        // Fields end with NUL, which no commit can hold.
-        let format = "--format=%H%x00%h%x00%an%x00%ae%x00%cn%x00%ce%x00%at%x00%B%x00%T%x00%P";
-        let arguments = [
-            "log",
-            "--all",
-            "--abbrev=7",
-            "--encoding=UTF-8",
-            "-z",
-            format,
-        ];
-        let output = git(&path, &arguments, b"");
-        let fields: Vec<_> = output.split(|byte| *byte == 0).map(text).collect();
-        let commits = fields.chunks_exact(10).map(|fields| {
-            let [
-                id,
-                short_id,
-                name,
-                email,
-                committer,
-                committer_email,
-                time,
-                message,
-                tree,
-                parents,
-            ] = fields
-            else {
-                unreachable!("chunks of ten");
-            };
-            let commit = Commit {
-                id: id.clone(),
-                short_id: short_id.clone(),
-                author: Person {
-                    name: name.clone(),
-                    email: email.clone(),
-                },
-                committer: Person {
-                    name: committer.clone(),
-                    email: committer_email.clone(),
-                },
-                timestamp: timestamp(time),
-                message: message.clone(),
-                tree: tree.clone(),
-                parents: parents.split_whitespace().map(str::to_owned).collect(),
-                signature: signatures.remove(id),
-            };
-            (id.clone(), commit)
-        });
-        let commits = commits.collect();
-        assert!(signatures.is_empty(), "{:?}", signatures.keys());
-        Self { path, commits }
-    }
-
-    fn git(&self, arguments: &[&str]) -> Vec<u8> {
-        git(&self.path, arguments, b"")
-    }
-
     /// Follows a history to its end.
     async fn compare_log(&self, reader: &Reader, rev: &str, seen: &mut HashSet<String>) {
         let expected = self.git(&["rev-list", rev, "--"]);
@@ -444,112 +313,6 @@ async fn compare_object(reader: &Reader, n: usize, (id, kind, content): (String,
     }
 }
 
-/// Has git read objects, all in one go.
-fn cat_file(
-    repo: &Path,
-    ids: impl Iterator<Item = String> + Send,
-    mut each: impl FnMut(String, String, Vec<u8>),
-) {
-    let mut child = command(repo, &["cat-file", "--batch", "--buffer"])
-        .spawn()
-        .expect("git");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            for id in ids {
-                writeln!(stdin, "{id}").expect("git reads");
-            }
-        });
-        let mut line = String::new();
-        while stdout.read_line(&mut line).expect("git writes") > 0 {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let [id, kind, size] = words.as_slice() else {
-                panic!("id, kind, size: {line:?}");
-            };
-            let mut content = vec![0; size.parse::<usize>().expect("a size") + 1];
-            stdout.read_exact(&mut content).expect("git writes");
-            content.pop();
-            each((*id).to_owned(), (*kind).to_owned(), content);
-            line.clear();
-        }
-    });
-    assert!(child.wait().expect("git").success());
-}
-
-/// A commit's signature: the header's lines, and the commit without them.
-fn signature(commit: &[u8]) -> Option<Signature> {
-    let (mut signature, mut data) = (Vec::new(), Vec::new());
-    let (mut inside, mut above) = (false, true);
-    for line in commit.split_inclusive(|byte| *byte == b'\n') {
-        above &= line != b"\n";
-        let value = match line.strip_prefix(b"gpgsig ") {
-            Some(first) if above => Some(first),
-            _ if inside && above => line.strip_prefix(b" "),
-            _ => None,
-        };
-        inside = value.is_some();
-        match value {
-            Some(value) => signature.extend(value),
-            None => data.extend(line),
-        }
-    }
-    (!signature.is_empty()).then(|| Signature {
-        signature: base64(&signature),
-        data: base64(&data),
-    })
-}
-
-/// A tree's entries, with the modes that `git ls-tree` shows.
-fn entries(mut tree: &[u8]) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    while !tree.is_empty() {
-        let space = tree.iter().position(|b| *b == b' ').expect("a mode");
-        let end = tree.iter().position(|b| *b == 0).expect("a name");
-        let (id, rest) = tree[end + 1..].split_at(20);
-        let mode = u32::from_str_radix(&text(&tree[..space]), 8).expect("octal");
-        let (r#type, mode) = match mode & 0o170_000 {
-            0o040_000 => ("tree", 0o040_000),
-            0o160_000 => ("commit", 0o160_000),
-            0o120_000 => ("blob", 0o120_000),
-            _ if mode & 0o100 != 0 => ("blob", 0o100_755),
-            _ => ("blob", 0o100_644),
-        };
-        entries.push(Entry {
-            name: text(&tree[space + 1..end]),
-            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-            r#type: r#type.to_owned(),
-            mode,
-        });
-        tree = rest;
-    }
-    entries
-}
-
-fn timestamp(seconds: &str) -> String {
-    let time = chrono::DateTime::from_timestamp(seconds.parse().expect("seconds"), 0);
-    let time = time.expect("a time that a calendar has");
-    time.format("%Y-%m-%dT%H:%M:%S").to_string()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let byte = |n: usize| u32::from(chunk.get(n).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for n in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * n) & 63) as usize];
-            text.push(if n <= chunk.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
 fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
@@ -560,18 +323,4 @@ fn escaped(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn split(output: &[u8], end: u8) -> impl Iterator<Item = &[u8]> {
-    output
-        .split(move |byte| *byte == end)
-        .filter(|line| !line.is_empty())
-}
-
-fn lines(output: &[u8]) -> impl Iterator<Item = String> {
-    split(output, b'\n').map(text)
 }

@@ -8,6 +8,7 @@
 mod access;
 mod crash;
 mod fidelity;
+mod hostile;
 mod layer;
 mod plugins;
 mod standalone;

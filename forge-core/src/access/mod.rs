@@ -6,17 +6,17 @@
 //! Invariant: the fields of a capability are private to this module, so having one is the proof that the check was
 //! made. A capability is a snapshot for the length of one request: nothing stores one; jobs carry ids.
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! // A capability cannot be made outside this module...
 //! let repo = forge_core::ReadRepo { caller: todo!(), repo: todo!(), level: todo!() };
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0423
 //! // ... nor raised from a lesser one ...
 //! fn raise(repo: forge_core::ReadRepo) -> forge_core::ManageRepo { forge_core::ManageRepo(repo) }
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0624
 //! // ... nor gone around: the store is out of reach.
 //! fn around(forge: &forge_core::Forge) { forge.store(); }
 //! ```

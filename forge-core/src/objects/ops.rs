@@ -96,12 +96,8 @@ impl Objects {
         let mut revs = Vec::new();
         let mut rests = Vec::new();
         for end in tail.find_iter("/").chain([tail.len()]).take(MAX_REV_PARTS) {
-            let rev = RevSpec::new(&tail[..end]);
             // A longer part can be malformed only because of what is path in truth.
-            let Ok(rev) = rev else {
-                if revs.is_empty() && end == tail.len() {
-                    rev?;
-                }
+            let Ok(rev) = RevSpec::new(&tail[..end]) else {
                 continue;
             };
             revs.push(rev);

@@ -251,7 +251,11 @@ impl World {
     /// Does what is queued, until nothing is due.
     pub(crate) async fn settle(&self) {
         while self.forge().work_once().await.expect("the queue") > 0 {}
-        assert_eq!(self.system().jobs_due().await.unwrap(), 0, "a job was left behind");
+        assert_eq!(
+            self.system().jobs_due().await.unwrap(),
+            0,
+            "a job was left behind"
+        );
     }
 
     /// Ends the world, with no job left behind.
