@@ -125,7 +125,18 @@ async fn run(options: Options) -> Result<()> {
     };
     let listener = listener.map_err(refused)?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let git_url = format!("http://{address}");
+    // "Everywhere" is no address to connect to.
+    let host = if address.ip().is_unspecified() {
+        "localhost".to_owned()
+    } else {
+        address.ip().to_string()
+    };
+    let host = if address.is_ipv6() && host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host
+    };
+    let git_url = format!("http://{host}:{}", address.port());
 
     let mut builder = forge::builder()
         .data_dir(&options.data)
@@ -222,9 +233,8 @@ async fn import(app: &App, user: &User, name: &RepoName, source: &ImportSource) 
         description: None,
         visibility: Visibility::Public,
     };
-    let progress = Arc::new(|line: &str| say(&format!("  {line}")));
     system
-        .import_repo(&user.name, &new, source, progress)
+        .import_repo(&user.name, &new, source, Arc::new(progress))
         .await?;
     Ok(())
 }
@@ -258,7 +268,7 @@ The forge is at {url}. Paste these:
     ));
     if imports.is_empty() {
         say(&format!(
-            "  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/repos --json '{{\"name\": \"{name}\"}}'
+            "  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/repos -d name={name}
   curl -H \"Authorization: Bearer $TOKEN\" {url}/api/~{}/repos/{name}
 
 To begin with a repository that has something in it: --import NAME=URL_OR_PATH",

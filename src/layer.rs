@@ -7,13 +7,14 @@
 //! Invariant: the layer itself never answers; what it claims, a service's routes answer.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use forge_core::http::{Body, BoxError, Origin, Routes};
-use forge_core::{Forge, Stop};
+use forge_core::{Error, Forge, Stop};
 use forge_rest::TimestampStyle;
 use futures::future::{self, BoxFuture, FutureExt as _, TryFutureExt as _};
 use http::uri::PathAndQuery;
@@ -176,7 +177,12 @@ impl Mounts {
             response
         };
         async move {
-            let mut response = answer.await;
+            let mut response = AssertUnwindSafe(answer)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    forge_rest::error_response(&Error::internal("a panic while answering"))
+                });
             tracing::debug!(status = response.status().as_u16(), "answered");
             // Sixteen hex digits are always a header's value.
             if let Ok(id) = HeaderValue::from_str(&id) {

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use http::Request;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::App;
@@ -31,6 +33,8 @@ const MAX_CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may pause while it sends a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests that were begun may take once the signal came.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -52,7 +56,7 @@ impl Serve {
         }
     }
 
-    /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) on an address, `127.0.0.1:8080` for example.
+    /// Serves HTTP/1.1 on an address, `127.0.0.1:8080` for example.
     pub fn http(mut self, address: impl Into<String>) -> Self {
         self.addresses.push(address.into());
         self
@@ -90,26 +94,33 @@ impl Serve {
             ))
         });
         let acceptors: Vec<_> = acceptors.collect();
-        signal.await;
+        tokio::pin!(worker);
+        let ended = tokio::select! {
+            () = signal => None,
+            // It ends by itself only if the queue could not be read at the start.
+            ended = &mut worker => Some(ended),
+        };
         stop.stop();
         for acceptor in acceptors {
             acceptor.await.map_err(Error::internal)?;
         }
-        worker.await.map_err(Error::internal)?
+        match ended {
+            Some(ended) => ended.map_err(Error::internal)?,
+            None => match tokio::time::timeout(GRACE, worker).await {
+                Ok(ended) => ended.map_err(Error::internal)?,
+                // What it was at is done again when its leases end.
+                Err(_) => Ok(()),
+            },
+        }
     }
 }
 
 async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: Stop) {
     let graceful = GracefulShutdown::new();
-    let mut server = auto::Builder::new(TokioExecutor::new());
+    let mut server = http1::Builder::new();
     server
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HEAD_TIMEOUT);
     let patient = |request: Request<Incoming>| request.map(within_time);
     let service = TowerToHyperService::new(app.service().map_request(patient));
     loop {
@@ -131,14 +142,10 @@ async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: S
                 continue;
             }
         };
-        let served = graceful.watch(
-            server
-                .serve_connection(io(stream), service.clone())
-                .into_owned(),
-        );
+        let served = graceful.watch(server.serve_connection(io(stream), service.clone()));
         tokio::spawn(async move {
             if let Err(error) = served.await {
-                tracing::debug!(error, "a connection ended early");
+                tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
         });
@@ -152,12 +159,15 @@ async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: S
     }
 }
 
-fn io(stream: TcpStream) -> TokioIo<TcpStream> {
+/// The connection, which fails if its reader takes nothing for too long.
+fn io(stream: TcpStream) -> TokioIo<Pin<Box<TimeoutStream<TcpStream>>>> {
     // Small answers must not wait for the client's acknowledgement; without it they are only slower.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    TokioIo::new(stream)
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    TokioIo::new(Box::pin(stream))
 }
 
 /// A request's body that fails if its sender falls silent.

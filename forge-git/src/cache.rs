@@ -215,15 +215,14 @@ impl GitRepo for CachedRepo {
         self.inner.resolve(revs).await
     }
 
-    async fn peel(&self, mut id: Oid) -> Result<Option<(Oid, Kind)>> {
-        // What is peeled is read next, most often.
-        while let Some(object) = self.object(id).await? {
-            match object {
-                Object::Tag(tag) => id = tag.target,
-                object => return Ok(Some((id, object.kind()))),
+    async fn peel(&self, id: Oid) -> Result<Option<(Oid, Kind)>> {
+        // Tags are not followed here: how far is for the other to say.
+        match self.memory.entries.get(&self.key(What::Object(id))).await {
+            Some(Value::Object(object)) if object.kind() != Kind::Tag => {
+                Ok(Some((id, object.kind())))
             }
+            _ => self.inner.peel(id).await,
         }
-        Ok(None)
     }
 
     async fn objects(&self, ids: &[Oid]) -> Result<Vec<Option<Object>>> {
@@ -267,8 +266,8 @@ impl GitRepo for CachedRepo {
         self.inner.short_lengths(ids).await
     }
 
-    fn objects_version(&self) -> Option<u64> {
-        self.inner.objects_version()
+    async fn objects_version(&self) -> Result<Option<u64>> {
+        self.inner.objects_version().await
     }
 
     async fn lookup(&self, prefix: &OidPrefix) -> Result<Lookup> {

@@ -1,10 +1,13 @@
 //! The one place that starts `git`: its command line, environment and configuration, and its end.
 //!
 //! Invariant: a child sees no variable of ours but `PATH`, asks nobody anything, and dies with everything it started
-//! when its handle is dropped. No shell is involved, and nothing a user wrote is read as an option. What the
-//! subcommands mean is not known here.
+//! when its handle is dropped. Nothing a user wrote is read as an option, and no shell is started here; git itself
+//! starts one for `core.alternateRefsCommand` and to read from a path: it reads fixed words of ours, and the path as
+//! git quotes it. What the subcommands mean is not known here.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -67,7 +70,7 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .current_dir(directory)
             .stdin(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
         let git = Self {
@@ -104,8 +107,12 @@ impl Git {
         self
     }
 
-    /// Starts it.
-    pub(crate) fn spawn(mut self) -> Result<Child> {
+    /// Starts it to read its output. Nobody hears its messages: a pipe for them that nobody empties would stop it.
+    pub(crate) fn spawn(self) -> Result<Child> {
+        self.start(Stdio::null())
+    }
+
+    fn start(mut self, messages: Stdio) -> Result<Child> {
         self.command
             .env("GIT_CONFIG_COUNT", self.config.len().to_string());
         for (n, (key, value)) in self.config.iter().enumerate() {
@@ -113,14 +120,14 @@ impl Git {
                 .env(format!("GIT_CONFIG_KEY_{n}"), key)
                 .env(format!("GIT_CONFIG_VALUE_{n}"), value);
         }
-        self.command.stdout(Stdio::piped());
-        let child = self.command.spawn().map_err(Error::internal)?;
+        let child = self.command.stderr(messages).spawn();
+        let child = child.map_err(|e| Error::internal(CannotStart(e)))?;
         Ok(Child { child })
     }
 
     /// Runs it to its end, telling each line of its messages.
     pub(crate) async fn run(self, mut tell: impl FnMut(&str)) -> Result<Output> {
-        let mut child = self.spawn()?;
+        let mut child = self.start(Stdio::piped())?;
         let mut messages = Messages::default();
         let (stdout, stderr) = (child.child.stdout.take(), child.child.stderr.take());
         let read = async {
@@ -128,7 +135,7 @@ impl Git {
             if let Some(stdout) = stdout {
                 stdout.take(MAX_OUTPUT).read_to_end(&mut out).await?;
             }
-            Ok::<_, std::io::Error>(out)
+            Ok::<_, io::Error>(out)
         };
         let listen = async {
             if let Some(stderr) = stderr {
@@ -144,6 +151,27 @@ impl Git {
             messages: messages.last,
         })
     }
+}
+
+/// Why there is no child.
+#[derive(Debug)]
+struct CannotStart(io::Error);
+
+impl fmt::Display for CannotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "git cannot be started: {}", self.0)
+    }
+}
+
+impl std::error::Error for CannotStart {}
+
+/// Whether the error is that there is no `git` to start.
+pub(crate) fn is_missing(error: &Error) -> bool {
+    let Error::Internal(source) = error else {
+        return false;
+    };
+    let cause = source.downcast_ref::<CannotStart>();
+    cause.is_some_and(|CannotStart(e)| e.kind() == io::ErrorKind::NotFound)
 }
 
 /// What a child that has ended left.
@@ -215,7 +243,7 @@ impl Messages {
         &mut self,
         mut from: impl AsyncRead + Unpin,
         tell: &mut impl FnMut(&str),
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         let mut buffer = [0; 4096];
         loop {
             let read = from.read(&mut buffer).await?;
@@ -295,6 +323,17 @@ mod tests {
         assert!(text.contains("remote.source.url=https://user:secret@example.org/"));
         assert!(text.contains("protocol.allow=never"));
         assert!(!text.contains("user.name"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_cannot_be_started_says_so() {
+        // A missing directory is reported as a missing program is.
+        let nowhere = Path::new("/nonexistent");
+        let error = Git::outside(nowhere, "version").spawn().expect_err("none");
+        assert!(is_missing(&error));
+        let source = std::error::Error::source(&error).expect("a cause");
+        assert!(source.to_string().starts_with("git cannot be started: "));
+        assert!(!is_missing(&Error::internal("git cannot be started")));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! but open handles; see [`crate::cache`] for the rest.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ impl GitBackend for Disk {
             if scratch.is_dir() {
                 for entry in fs::read_dir(&scratch).map_err(Error::internal)? {
                     let path = entry.map_err(Error::internal)?.path();
-                    if is_older(&path, before) {
+                    if is_unused(&path, before) {
                         let left = Scratch::of(&path, &scratch).map_err(Error::internal)?;
                         if let Some(left) = left {
                             left.remove();
@@ -157,11 +158,40 @@ impl GitBackend for Disk {
     }
 }
 
-/// Whether the directory was last changed before then. What has just gone is not.
+/// Whether nothing in a directory was changed since then: a long fetch changes what lies deep in it only.
+fn is_unused(path: &Path, before: Timestamp) -> bool {
+    let mut left = vec![path.to_owned()];
+    while let Some(path) = left.pop() {
+        if !is_older(&path, before) {
+            return false;
+        }
+        // Links lead elsewhere.
+        if path.is_symlink() || !path.is_dir() {
+            continue;
+        }
+        let listed = fs::read_dir(&path).and_then(|entries| {
+            for entry in entries {
+                left.push(entry?.path());
+            }
+            Ok(())
+        });
+        // What cannot be listed may have gone a moment ago.
+        if listed.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether it was last changed before then. What has just gone is not. The time of the last change of its state counts
+/// too: it is that of the rename which put a repository there, and nobody can set it back.
 fn is_older(path: &Path, before: Timestamp) -> bool {
-    path.symlink_metadata()
-        .and_then(|m| m.modified())
-        .is_ok_and(|time| DateTime::<Utc>::from(time) < before)
+    path.symlink_metadata().is_ok_and(|meta| {
+        let nanos = u32::try_from(meta.ctime_nsec()).unwrap_or_default();
+        let changed = DateTime::from_timestamp(meta.ctime(), nanos);
+        let modified = meta.modified().map(DateTime::<Utc>::from);
+        changed.is_some_and(|time| time < before) && modified.is_ok_and(|time| time < before)
+    })
 }
 
 /// Writes a bare repository without objects, as `git init --bare` does without its samples.

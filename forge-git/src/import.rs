@@ -5,12 +5,13 @@
 //! kept of where it came from.
 
 use std::path::Path;
+use std::time::Duration;
 
 use forge_core::objects::ImportSource;
 use forge_core::repos::Progress;
 use forge_core::{Error, Result};
 
-use crate::child::{Git, Output};
+use crate::child::{self, Git, Output};
 
 /// Faults that old tools wrote into many histories and that hurt nobody.
 const HARMLESS: [&str; 3] = [
@@ -18,11 +19,31 @@ const HARMLESS: [&str; 3] = [
     "missingSpaceBeforeDate",
     "zeroPaddedFilemode",
 ];
+/// The longest that all of it may take.
+const MAX_TIME: Duration = Duration::from_hours(6);
 /// What the source is called on the command line, where others can see it: its address may hold a password.
 const ALIAS: &str = "forge:source";
 
 /// Fetches all refs, what they reach, and HEAD into an empty directory, and prepares it for reading.
 pub(crate) async fn fetch(into: &Path, from: &ImportSource, progress: &Progress) -> Result<()> {
+    let fetched = tokio::time::timeout(MAX_TIME, clone(into, from, progress)).await;
+    let hours = MAX_TIME.as_secs() / 3600;
+    let late = |_| {
+        Error::invalid(
+            "source",
+            format!("fetching it took more than {hours} hours"),
+        )
+    };
+    fetched.map_err(late)?.map_err(|error| {
+        if child::is_missing(&error) {
+            Error::invalid("source", "git is not installed, or not in PATH")
+        } else {
+            error
+        }
+    })
+}
+
+async fn clone(into: &Path, from: &ImportSource, progress: &Progress) -> Result<()> {
     // A clone takes HEAD along, unborn or detached as it may be, and writes all refs at once; `git fetch` does
     // neither, and is slow with many refs.
     let mut clone = Git::outside(into, "clone")
@@ -84,6 +105,7 @@ async fn source(git: Git, from: &ImportSource) -> Result<Git> {
                 .arg("--upload-pack=git -c safe.directory='*' upload-pack")
                 .config("protocol.file.allow", "always"))
         }
+        _ => Err(Error::invalid("source", "source is of a kind unknown here")),
     }
 }
 

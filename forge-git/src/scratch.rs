@@ -4,6 +4,7 @@
 //! leaves, the sweep removes. Nothing here knows what a repository is.
 
 use std::fs::{self, DirBuilder, File};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -24,9 +25,14 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Makes one below `parent`.
     pub(crate) fn below(parent: &Path) -> io::Result<Self> {
-        let path = unused(parent)?;
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path })
+        loop {
+            let path = unused(parent)?;
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self { path }),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// Moves a directory out of the way; `None` if there is none.
@@ -82,20 +88,16 @@ fn remove(path: &Path) {
     }
 }
 
-/// A path below `parent` that no other process has: two of them may have the same process number in two containers,
-/// so the number alone would not do.
+/// A path below `parent` that nobody else has. Two processes may have the same number in two containers, and moving a
+/// directory onto an empty one replaces that without a word, so chance has to tell them apart. It decides nothing
+/// but a name, so the seed of the standard library's hash maps will do.
 fn unused(parent: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     make_dirs(parent)?;
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("{}-{number}", std::process::id()));
-        match path.symlink_metadata() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(path),
-            Ok(_) => {}
-            Err(e) => return Err(e),
-        }
-    }
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let chance = RandomState::new().hash_one(number);
+    let name = format!("{}-{number}-{chance:016x}", std::process::id());
+    Ok(parent.join(name))
 }
 
 /// Makes a directory and those above it, durably.

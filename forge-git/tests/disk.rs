@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use forge_core::objects::{GitBackend as _, GitRepo, ImportSource, Oid, Walk};
 use forge_core::testing::{Fixture, git_reads, git_walks, tangled_history};
-use forge_core::{Error, RefName, RepoId, RevSpec};
+use forge_core::{Error, RefName, RepoId, RevSpec, Timestamp};
 use forge_git::Git;
 
 /// A backend with one repository, and git's own view of that.
@@ -203,7 +203,10 @@ async fn absurd_dates_keep_their_order_when_a_commit_graph_is_written() {
 #[tokio::test]
 async fn a_history_that_lacks_a_commit_is_an_error() {
     let forge = Forge::new(|git| git).await;
-    forge.truth.import(&tangled_history(8, 1));
+    let commit = |n| format!("commit refs/heads/b0\ncommitter C <c@d> {n} +0000\ndata 1\nx\n");
+    forge
+        .truth
+        .import((1..9).map(commit).collect::<String>().as_bytes());
     let tip = forge.resolve("b0").await.expect("a branch");
     let parent = forge.truth.ask(&["rev-parse", "b0~3"]);
     let object = format!("objects/{}/{}", &parent[..2], &parent[2..]);
@@ -253,11 +256,14 @@ async fn new_packs_are_seen_however_many_there_are() {
     let commit = |n: u32| {
         format!("commit refs/heads/n{n}\ncommitter C <c@d> {n} +0000\ndata 1\nx\n").into_bytes()
     };
-    forge.truth.run(&["config", "fastimport.unpackLimit", "1"]);
+    forge.truth.run(&["config", "fastimport.unpackLimit", "0"]);
+    forge.truth.run(&["config", "core.fsync", "none"]);
     for n in 0..300 {
         forge.truth.import(&commit(n));
         assert!(forge.resolve(&format!("n{n}")).await.is_some(), "{n}");
     }
+    let packs = fs::read_dir(forge.path("objects/pack")).expect("packs");
+    assert!(packs.count() > 600, "a pack and an index each");
     forge.truth.run(&["repack", "-adq"]);
     assert!(forge.resolve("n7").await.is_some());
 }
@@ -265,12 +271,14 @@ async fn new_packs_are_seen_however_many_there_are() {
 #[tokio::test]
 async fn the_version_of_the_objects_changes_with_them_and_is_not_given_too_early() {
     let forge = Forge::tangled().await;
-    assert_eq!(forge.repo.objects_version(), None, "too early");
+    let version = async || forge.repo.objects_version().await.expect("no fault");
+    assert_eq!(version().await, None, "too early");
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    let version = forge.repo.objects_version().expect("nothing happened");
-    assert_eq!(forge.repo.objects_version(), Some(version));
+    let before = version().await;
+    assert!(before.is_some(), "nothing happened");
+    assert_eq!(version().await, before);
     forge.truth.run(&["tag", "-a", "-m", "x", "v1", "b1"]);
-    assert_ne!(forge.repo.objects_version(), Some(version));
+    assert_ne!(version().await, before);
 }
 
 #[tokio::test]
@@ -308,4 +316,113 @@ async fn histories_are_counted_without_being_read() {
     let tree = forge.resolve("b0^{tree}").await.expect("a tree");
     let found = forge.git.commit_count(RepoId(1), tree).await;
     assert_eq!(found.expect("no fault"), None);
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_what_is_still_in_use() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = Fixture::empty(directory.path(), "source");
+    source.import(&tangled_history(3, 1));
+    // The file system's own clock, which may lag behind the machine's.
+    let now = || {
+        let probe = directory.path().join("probe");
+        fs::write(&probe, "").expect("written");
+        let time = probe.metadata().and_then(|meta| meta.modified());
+        Timestamp::from(time.expect("a time"))
+    };
+    let git = Git::at(directory.path().join("git"));
+    let from = ImportSource::Path(source.path().to_owned());
+    let before = now();
+    let staged = git.fetch(&from, Arc::new(|_| ())).await.expect("fetched");
+    let top = fs::File::open(staged.path()).expect("a directory");
+    top.set_modified(SystemTime::UNIX_EPOCH).expect("set back");
+    git.sweep(before).await.expect("swept");
+    assert!(staged.path().is_dir(), "it was set back just now");
+
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let before = now();
+    fs::write(staged.path().join("objects/info/late"), "").expect("written");
+    git.sweep(before).await.expect("swept");
+    assert!(staged.path().is_dir(), "something in it is new");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    git.sweep(now()).await.expect("swept");
+    assert!(!staged.path().exists(), "nothing in it is new");
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_followed_hides_no_other_ref() {
+    let forge = Forge::new(|git| git).await;
+    let mut stream =
+        "commit refs/heads/b0\nmark :1\ncommitter C <c@d> 1 +0000\ndata 1\nx\n\n".to_owned();
+    for n in 1..=1100 {
+        stream += &format!(
+            "tag t{n}\nmark :{}\nfrom :{n}\ntagger C <c@d> 1 +0000\n",
+            n + 1
+        );
+        stream += "data 1\nx\n\n";
+    }
+    forge.truth.import(stream.as_bytes());
+    for n in (1..=1100).filter(|n| ![1, 1024, 1100].contains(n)) {
+        fs::remove_file(forge.path(&format!("refs/tags/t{n}"))).expect("a loose ref");
+    }
+    let commit = forge.resolve("b0").await.expect("a branch");
+    for (tag, follows) in [("t1", true), ("t1024", true), ("t1100", false)] {
+        let target = forge.resolve(tag).await.expect("a tag");
+        let end = if follows { commit } else { target };
+        let name = RefName::new(format!("refs/tags/{tag}")).expect("a name");
+        let found = forge.repo.find_ref(&name).await.expect("no fault");
+        let found = found.expect("a ref");
+        assert_eq!((found.target, found.peeled), (target, end), "{tag}");
+        let all = forge.repo.refs().await.expect("refs");
+        assert!(all.len() == 4 && all.contains(&found), "{tag}");
+        for _ in 0..2 {
+            let peeled = forge.repo.peel(target).await.expect("no fault");
+            assert_eq!(peeled.map(|(id, _)| id), follows.then_some(commit), "{tag}");
+            forge.repo.objects(&[target]).await.expect("remembered");
+        }
+    }
+    assert_eq!(forge.resolve("t1100^{}").await, None);
+
+    forge.truth.run(&["tag", "-a", "-m", "x", "broken", "b0"]);
+    let target = forge.resolve("broken").await.expect("a tag");
+    let id = target.to_string();
+    let object = forge.path(&format!("objects/{}/{}", &id[..2], &id[2..]));
+    fs::remove_file(&object).expect("a loose object");
+    fs::write(&object, b"nonsense").expect("written");
+    let all = forge.repo.refs().await.expect("refs");
+    let broken = all.iter().find(|found| found.target == target);
+    assert_eq!(
+        (all.len(), broken.map(|found| found.peeled)),
+        (5, Some(target))
+    );
+}
+
+#[tokio::test]
+async fn commits_with_huge_messages_are_refused_and_large_ones_come_few_at_once() {
+    let forge = Forge::new(|git| git).await;
+    let commit = |branch: &str, size: usize| {
+        let message = "x".repeat(size);
+        format!("commit refs/heads/{branch}\ncommitter C <c@d> 1 +0000\ndata {size}\n{message}\n")
+    };
+    let stream = commit("large", 3 << 20).repeat(5) + &commit("huge", 9 << 20);
+    forge.truth.import(stream.as_bytes());
+    let walk = |tip| Walk {
+        tip,
+        start: None,
+        count: 50,
+    };
+    let tip = forge.resolve("large").await.expect("a branch");
+    let page = forge.repo.walk(&walk(tip)).await.expect("a walk");
+    assert_eq!(page.expect("a page").commits.len(), 2);
+    let expected = forge.truth.ask(&["rev-list", "large"]);
+    let found: Vec<_> = forge.history(tip, 50).await;
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(found, expected.lines().collect::<Vec<_>>());
+
+    let tip = forge.resolve("huge").await.expect("a branch");
+    let refused = forge.repo.objects(&[tip]).await;
+    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+    let refused = forge.repo.walk(&walk(tip)).await;
+    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
+    assert!(forge.repo.peel(tip).await.expect("no fault").is_some());
 }

@@ -6,12 +6,13 @@
 use std::str::FromStr;
 
 use axum::extract::{FromRequest, Request};
+use bstr::ByteSlice as _;
 use bytes::Bytes;
 use forge_core::{Error, FieldError};
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use crate::error::{Failure, Result};
 use crate::git::App;
@@ -63,8 +64,12 @@ fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error 
 }
 
 /// The fields of a JSON object or a form.
-#[derive(Debug)]
-pub(crate) struct Fields(Map<String, Value>);
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    fields: Map<String, Value>,
+    /// Fields of a form whose values are no UTF-8.
+    mangled: Vec<String>,
+}
 
 impl FromRequest<App> for Fields {
     type Rejection = Failure;
@@ -76,37 +81,61 @@ impl FromRequest<App> for Fields {
             "" => raw.bytes.trim_ascii_start().starts_with(b"{"),
             _ => false,
         };
-        let fields = if json {
-            serde_json::from_slice(&raw.bytes).map_err(|error| {
+        if json {
+            let fields = serde_json::from_slice(&raw.bytes).map_err(|error| {
                 Error::malformed(format!("the body is not a JSON object: {error}"))
-            })?
-        } else if raw.media_type == "multipart/form-data" {
+            })?;
+            return Ok(Self {
+                fields,
+                mangled: Vec::new(),
+            });
+        }
+        let pairs = if raw.media_type == "multipart/form-data" {
             multipart(&raw).await?
         } else {
-            let pairs = form_urlencoded::parse(&raw.bytes);
-            pairs
-                .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-                .collect()
+            urlencoded(&raw.bytes)
         };
-        Ok(Self(fields))
+        let mut form = Self::default();
+        for (name, value) in pairs {
+            match String::from_utf8(value) {
+                Ok(text) => drop(form.fields.insert(name, Value::String(text))),
+                Err(_) => form.mangled.push(name),
+            }
+        }
+        Ok(form)
     }
 }
 
-async fn multipart(raw: &Raw) -> Result<Map<String, Value>> {
+/// The pairs of a form (the URL standard, `application/x-www-form-urlencoded` parsing), values as bytes.
+fn urlencoded(body: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let decode = |part: &[u8]| percent_decode(&part.replace("+", " ")).collect::<Vec<u8>>();
+    let pairs = body.split_str("&").filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once_str("=").unwrap_or((pair, b""));
+            (
+                String::from_utf8_lossy(&decode(name)).into_owned(),
+                decode(value),
+            )
+        })
+        .collect()
+}
+
+async fn multipart(raw: &Raw) -> Result<Vec<(String, Vec<u8>)>> {
     let malformed =
         |error: multer::Error| Error::malformed(format!("the body is not a form: {error}"));
     let boundary = multer::parse_boundary(&raw.content_type).map_err(malformed)?;
     let bytes = raw.bytes.clone();
     let once = futures::stream::once(async move { Ok::<_, std::convert::Infallible>(bytes) });
     let mut parts = multer::Multipart::new(once, boundary);
-    let mut fields = Map::new();
+    let mut pairs = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(malformed)? {
         let Some(name) = part.name().map(ToOwned::to_owned) else {
             continue;
         };
-        fields.insert(name, Value::String(part.text().await.map_err(malformed)?));
+        pairs.push((name, part.bytes().await.map_err(malformed)?.into()));
     }
-    Ok(fields)
+    Ok(pairs)
 }
 
 /// What a field holds.
@@ -120,14 +149,14 @@ pub(crate) enum Field<T> {
 /// Takes fields out of a body one by one and collects what is wrong with them.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    fields: Map<String, Value>,
+    given: Fields,
     faults: Vec<FieldError>,
 }
 
 impl Fields {
     pub(crate) fn read(self) -> Reader {
         Reader {
-            fields: self.0,
+            given: self,
             faults: Vec::new(),
         }
     }
@@ -136,7 +165,11 @@ impl Fields {
 impl Reader {
     /// A text, or null, or nothing.
     pub(crate) fn text(&mut self, field: &'static str) -> Field<String> {
-        match self.fields.remove(field) {
+        if self.given.mangled.iter().any(|name| name == field) {
+            self.fault(field, format!("{field} must be UTF-8"));
+            return Field::Absent;
+        }
+        match self.given.fields.remove(field) {
             None => Field::Absent,
             Some(Value::Null) => Field::Null,
             Some(Value::String(text)) => Field::Given(text),

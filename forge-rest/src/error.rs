@@ -99,9 +99,9 @@ impl IntoResponse for Failure {
                 response
             }
             error => {
-                let cause = match &error {
-                    Error::Internal(source) => source.to_string(),
-                    other => other.to_string(),
+                let cause: &dyn std::error::Error = match &error {
+                    Error::Internal(source) => &**source,
+                    other => other,
                 };
                 tracing::error!(error = cause, "request failed");
                 let reason = "something broke on our end; the X-Request-Id of this answer helps to find out what";

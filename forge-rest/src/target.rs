@@ -5,7 +5,7 @@
 //!
 //! Invariant: a path that cannot name a repository is a repository that does not exist.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use bstr::BString;
 use forge_core::{Caller, Error, RepoPath, UserName};
 use http::request::Parts;
@@ -37,19 +37,19 @@ impl FromRequestParts<App> for Target {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let Auth(caller) = Auth::from_request_parts(parts, app).await?;
-        // "", "api", then `repos/:name` or `:username/repos/:name`, then the verb and what it is about.
-        let mut segments = parts.uri.path().splitn(4, '/').skip(2);
-        let (owner, rest) = (
-            segments.next().unwrap_or_default(),
-            segments.next().unwrap_or_default(),
-        );
-        let (owner, rest) = if owner == "repos" {
+        // The router says which form it is: a repository may be called `repos`.
+        let route = parts
+            .extensions
+            .get::<MatchedPath>()
+            .map_or("", MatchedPath::as_str);
+        let path = parts.uri.path();
+        let (owner, rest) = if route.starts_with("/api/repos/") {
+            let rest = path.strip_prefix("/api/repos/").ok_or(Error::NotFound)?;
             (caller.user()?.name.clone(), rest)
         } else {
-            (
-                user_name(owner)?,
-                rest.strip_prefix("repos/").ok_or(Error::NotFound)?,
-            )
+            let path = path.strip_prefix("/api/").ok_or(Error::NotFound)?;
+            let (owner, rest) = path.split_once("/repos/").ok_or(Error::NotFound)?;
+            (user_name(owner)?, rest)
         };
         let mut segments = rest.splitn(3, '/');
         let name = text(segments.next().unwrap_or_default())?

@@ -24,7 +24,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use self::fixtures::{Shape, git};
-use self::truth::{Commit, List, Reference, Tree, Truth, cat_file, entries, lines, split, text};
+use self::truth::{
+    Commit, List, Object, Reference, Tree, Truth, cat_file, entries, lines, split, text,
+};
 use crate::support::{Database, Persona, World};
 
 /// The shape of the repository that has everything.
@@ -48,6 +50,8 @@ async fn everything_in_a_repository_is_served_as_git_tells_it() {
     sources.push(("everything", made));
     if let Some(real) = std::env::var_os("FORGE_REAL_REPO") {
         let real = PathBuf::from(real).canonicalize().expect("FORGE_REAL_REPO");
+        let shallow = git(&real, &["rev-parse", "--is-shallow-repository"], b"");
+        assert_eq!(shallow, b"false\n", "FORGE_REAL_REPO must be complete");
         let mirror = world.dir.path().join("real.git");
         let (from, to) = (real.to_str().expect("text"), mirror.to_str().expect("text"));
         git(
@@ -265,14 +269,15 @@ impl Truth {
         let receive = Arc::new(Mutex::new(receive));
         let readers: Vec<_> = (0..AT_ONCE)
             .map(|_| {
-                let (reader, receive) = (reader.clone(), Arc::clone(&receive));
+                let (truth, reader) = (Arc::clone(&self), reader.clone());
+                let receive = Arc::clone(&receive);
                 tokio::spawn(async move {
                     loop {
                         let next = receive.lock().await.recv().await;
                         let Some((n, object)) = next else {
                             return;
                         };
-                        compare_object(&reader, n, object).await;
+                        compare_object(&truth, &reader, n, object).await;
                     }
                 })
             })
@@ -280,10 +285,10 @@ impl Truth {
         drop(receive);
         tokio::task::spawn_blocking(move || {
             let mut n = 0_usize;
-            cat_file(&self.path, lines(&ids), |id, kind, content| {
+            cat_file(&self.path, lines(&ids), |object| {
                 n += 1;
                 // Nobody receives once a comparison has failed.
-                let _ = send.blocking_send((n, (id, kind, content)));
+                let _ = send.blocking_send((n, object));
             });
         })
         .await
@@ -294,15 +299,15 @@ impl Truth {
     }
 }
 
-async fn compare_object(reader: &Reader, n: usize, (id, kind, content): (String, String, Vec<u8>)) {
+async fn compare_object(truth: &Truth, reader: &Reader, n: usize, object: Object) {
+    let (id, kind, content) = object;
     match kind.as_str() {
         "tree" => {
             let tree: Tree = reader.json(&format!("tree/{id}")).await;
             assert_eq!(tree.entries, entries(&content), "{id}");
-            assert!(
-                tree.short_id.len() >= 7 && id.starts_with(&tree.short_id),
-                "{id}"
-            );
+            if let Some(short_id) = truth.short_trees.get(&id) {
+                assert_eq!(tree.short_id, *short_id);
+            }
             assert_eq!(tree.id, id);
         }
         "blob" => assert!(reader.get(&format!("blob/{id}")).await == content, "{id}"),

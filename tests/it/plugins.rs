@@ -55,6 +55,10 @@ impl Plugin for Diary {
     }
 
     async fn run_job(&self, _: &Forge, job: &Job, payload: &serde_json::Value) -> Result<()> {
+        assert!(
+            payload["panic"] != true || job.attempt > 1,
+            "as the test wants"
+        );
         if job.attempt < 3 {
             self.0.failures.fetch_add(1, Ordering::Relaxed);
             return Err(Error::internal("not yet"));
@@ -158,6 +162,26 @@ async fn a_job_that_fails_is_tried_again_later() {
         assert_eq!(*diary.0.lines.lock().unwrap(), [r#"job {"n":1}"#]);
         world.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_job_that_panics_is_a_job_that_fails() {
+    let diary = Diary::default();
+    let world = World::with(Database::Sqlite, |builder| builder.plugin(diary.clone())).await;
+    world.settle().await;
+    diary.0.lines.lock().unwrap().clear();
+    let now = world.forge().now();
+    world
+        .system()
+        .enqueue("diary", now, serde_json::json!({"panic": true}))
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        world.settle().await;
+        world.clock.advance(chrono::TimeDelta::minutes(1));
+    }
+    assert_eq!(*diary.0.lines.lock().unwrap(), [r#"job {"panic":true}"#]);
+    world.end().await;
 }
 
 #[tokio::test]

@@ -327,6 +327,26 @@ async fn an_address_in_use_is_named_and_nothing_is_made() {
 }
 
 #[tokio::test]
+async fn large_files_are_attached_one_after_the_other_over_one_connection() {
+    let dir = fresh();
+    let launch = Launch::new(dir.path(), "forge").importing("small", &fixture::small(dir.path()));
+    let server = launch.start().await;
+    for (n, size) in [0, 9 << 20, 1 << 20, 9 << 20, 300 << 10, 9 << 20]
+        .into_iter()
+        .enumerate()
+    {
+        let content = vec![b'x'; size];
+        let name = format!("file-{n}");
+        let attached = server.client.attach("small", "v1", &name, &content).await;
+        assert_eq!(attached.status, 201, "{name}: {attached:?}");
+        assert_eq!(attached.json()["size"], json!(size));
+        let path = format!("/~you/small/refs/download/v1/{name}");
+        assert!(server.client.get(&path).await.body == content, "{name}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_graceful_stop_finishes_what_was_begun() {
     let dir = fresh();
     let launch = Launch::new(dir.path(), "forge").importing("small", &fixture::small(dir.path()));

@@ -46,67 +46,47 @@ pub enum Scope {
     PgpKeys,
 }
 
-/// The scopes as OAuth 2 text spells them, and the legacy scope each belongs to.
-const TABLE: &[(Scope, &str, &str, &str, &str)] = &[
-    // scope, OAuth 2 service, OAuth 2 name, legacy service, legacy name
-    (
-        Scope::GitProfile,
-        "git.sr.ht",
-        "PROFILE",
-        "meta.sr.ht",
-        "profile",
-    ),
-    (
+/// How the two texts spell a scope.
+struct Row {
+    scope: Scope,
+    oauth2: &'static str,
+    legacy: &'static str,
+}
+
+const fn row(scope: Scope, oauth2: &'static str, legacy: &'static str) -> Row {
+    Row {
+        scope,
+        oauth2,
+        legacy,
+    }
+}
+
+const TABLE: &[Row] = &[
+    row(Scope::GitProfile, "git.sr.ht/PROFILE", "meta.sr.ht/profile"),
+    row(
         Scope::Repositories,
-        "git.sr.ht",
-        "REPOSITORIES",
-        "git.sr.ht",
-        "info",
+        "git.sr.ht/REPOSITORIES",
+        "git.sr.ht/info",
     ),
-    (Scope::Objects, "git.sr.ht", "OBJECTS", "git.sr.ht", "data"),
-    (Scope::Acls, "git.sr.ht", "ACLS", "git.sr.ht", "access"),
-    (
+    row(Scope::Objects, "git.sr.ht/OBJECTS", "git.sr.ht/data"),
+    row(Scope::Acls, "git.sr.ht/ACLS", "git.sr.ht/access"),
+    row(
         Scope::MetaProfile,
-        "meta.sr.ht",
-        "PROFILE",
-        "meta.sr.ht",
-        "profile",
+        "meta.sr.ht/PROFILE",
+        "meta.sr.ht/profile",
     ),
-    (
-        Scope::AuditLog,
-        "meta.sr.ht",
-        "AUDIT_LOG",
-        "meta.sr.ht",
-        "audit",
-    ),
-    (
-        Scope::SshKeys,
-        "meta.sr.ht",
-        "SSH_KEYS",
-        "meta.sr.ht",
-        "keys",
-    ),
-    (
-        Scope::PgpKeys,
-        "meta.sr.ht",
-        "PGP_KEYS",
-        "meta.sr.ht",
-        "keys",
-    ),
+    row(Scope::AuditLog, "meta.sr.ht/AUDIT_LOG", "meta.sr.ht/audit"),
+    row(Scope::SshKeys, "meta.sr.ht/SSH_KEYS", "meta.sr.ht/keys"),
+    row(Scope::PgpKeys, "meta.sr.ht/PGP_KEYS", "meta.sr.ht/keys"),
 ];
 
 impl Scope {
-    fn row(
-        self,
-    ) -> &'static (
-        Scope,
-        &'static str,
-        &'static str,
-        &'static str,
-        &'static str,
-    ) {
+    fn row(self) -> &'static Row {
         // Every variant has a row; a test walks them.
-        TABLE.iter().find(|row| row.0 == self).unwrap_or(&TABLE[0])
+        TABLE
+            .iter()
+            .find(|row| row.scope == self)
+            .unwrap_or(&TABLE[0])
     }
 
     /// Whether a token may ever write it: the account's log is written by the forge alone.
@@ -116,38 +96,42 @@ impl Scope {
 
     /// How a refusal names it: the legacy name, then the OAuth 2 name.
     pub(crate) fn describe(self, mode: Mode) -> String {
-        let (_, service, name, _, legacy) = self.row();
-        let (word, suffix) = match mode {
-            Mode::Read => ("read", "RO"),
-            Mode::Write => ("write", "RW"),
-        };
-        format!("{legacy}:{word} ({service}/{name}:{suffix})")
+        let Row { oauth2, legacy, .. } = self.row();
+        let legacy = legacy.rsplit('/').next().unwrap_or(legacy);
+        match mode {
+            Mode::Read => format!("{legacy}:read ({oauth2}:RO)"),
+            Mode::Write => format!("{legacy}:write ({oauth2}:RW)"),
+        }
     }
 }
 
 /// What a token may do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grants(BTreeMap<Scope, Mode>);
+pub struct Grants {
+    /// Whether it was granted everything, scopes of later versions included, rather than each scope there is.
+    everything: bool,
+    scopes: BTreeMap<Scope, Mode>,
+}
 
 impl Grants {
     /// Everything, writing included: a personal token without limits.
     #[must_use]
     pub fn everything() -> Self {
-        Self(
-            TABLE
-                .iter()
-                .map(|row| {
-                    (
-                        row.0,
-                        if row.0.is_writable() {
-                            Mode::Write
-                        } else {
-                            Mode::Read
-                        },
-                    )
-                })
-                .collect(),
-        )
+        let most = |scope: Scope| {
+            if scope.is_writable() {
+                Mode::Write
+            } else {
+                Mode::Read
+            }
+        };
+        let scopes = TABLE
+            .iter()
+            .map(|row| (row.scope, most(row.scope)))
+            .collect();
+        Self {
+            everything: true,
+            scopes,
+        }
     }
 
     /// Nothing at all.
@@ -159,11 +143,13 @@ impl Grants {
     /// Whether they cover `mode` on `scope`.
     #[must_use]
     pub fn allow(&self, scope: Scope, mode: Mode) -> bool {
-        self.0.get(&scope).is_some_and(|granted| *granted >= mode)
+        self.scopes
+            .get(&scope)
+            .is_some_and(|granted| *granted >= mode)
     }
 
     fn grant(&mut self, scope: Scope, mode: Mode) {
-        let granted = self.0.entry(scope).or_insert(mode);
+        let granted = self.scopes.entry(scope).or_insert(mode);
         *granted = (*granted).max(mode);
     }
 
@@ -184,15 +170,12 @@ impl Grants {
                 Some((scope, "RW")) => (scope, Mode::Write),
                 Some(_) => return Err(invalid(item)),
             };
-            let (service, name) = scope.split_once('/').ok_or_else(|| invalid(item))?;
-            let row = TABLE
-                .iter()
-                .find(|row| row.1 == service && row.2 == name)
-                .ok_or_else(|| invalid(item))?;
-            if mode == Mode::Write && !row.0.is_writable() {
+            let row = TABLE.iter().find(|row| row.oauth2 == scope);
+            let scope = row.ok_or_else(|| invalid(item))?.scope;
+            if mode == Mode::Write && !scope.is_writable() {
                 return Err(invalid(item));
             }
-            grants.grant(row.0, mode);
+            grants.grant(scope, mode);
         }
         Ok(grants)
     }
@@ -211,30 +194,28 @@ impl Grants {
                 Some(_) => return Err(invalid(item)),
             };
             if scope == "*" {
-                let all = Self::everything();
-                all.0
-                    .into_iter()
-                    .for_each(|(scope, most)| grants.grant(scope, most.min(mode)));
                 // `*` alone means writing as well; `*:read` is the limited form.
-                if item == "*" {
-                    grants = Self::everything();
+                grants.everything |= item != "*:read";
+                for (scope, most) in Self::everything().scopes {
+                    grants.grant(scope, if item == "*:read" { Mode::Read } else { most });
                 }
                 continue;
             }
-            let (service, name) = scope.split_once('/').unwrap_or(("meta.sr.ht", scope));
-            let name = if name == "audit-log" { "audit" } else { name };
-            let mut rows = TABLE
-                .iter()
-                .filter(|row| row.3 == service && row.4 == name)
-                .peekable();
-            if rows.peek().is_none() {
-                return Err(invalid(item));
-            }
-            for row in rows {
-                if mode == Mode::Write && !row.0.is_writable() {
+            let full = match scope {
+                "audit-log" => "meta.sr.ht/audit".to_owned(),
+                scope if scope.contains('/') => scope.to_owned(),
+                scope => format!("meta.sr.ht/{scope}"),
+            };
+            let mut known = false;
+            for row in TABLE.iter().filter(|row| row.legacy == full) {
+                if mode == Mode::Write && !row.scope.is_writable() {
                     return Err(invalid(item));
                 }
-                grants.grant(row.0, mode);
+                grants.grant(row.scope, mode);
+                known = true;
+            }
+            if !known {
+                return Err(invalid(item));
             }
         }
         Ok(grants)
@@ -244,20 +225,17 @@ impl Grants {
 impl fmt::Display for Grants {
     /// OAuth 2 text; what [`Grants::parse_oauth2`] reads back. [`Grants::nothing`] prints as `none`, which it refuses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::everything() {
+        if self.everything {
             return Ok(());
         }
-        if self.0.is_empty() {
+        if self.scopes.is_empty() {
             return f.write_str("none");
         }
-        for (i, (scope, mode)) in self.0.iter().enumerate() {
-            let (_, service, name, _, _) = scope.row();
+        for (i, (scope, mode)) in self.scopes.iter().enumerate() {
+            let oauth2 = scope.row().oauth2;
             let suffix = if *mode == Mode::Write { "RW" } else { "RO" };
-            write!(
-                f,
-                "{}{service}/{name}:{suffix}",
-                if i == 0 { "" } else { " " }
-            )?;
+            let space = if i == 0 { "" } else { " " };
+            write!(f, "{space}{oauth2}:{suffix}")?;
         }
         Ok(())
     }
@@ -280,9 +258,9 @@ mod tests {
     #[test]
     fn every_scope_has_its_row_in_the_table() {
         for row in TABLE {
-            assert_eq!(row.0.row().0, row.0);
+            assert_eq!(row.scope.row().oauth2, row.oauth2);
         }
-        assert_eq!(TABLE.len(), Grants::everything().0.len());
+        assert_eq!(TABLE.len(), Grants::everything().scopes.len());
     }
 
     #[test]
@@ -355,7 +333,7 @@ mod tests {
         fn grants_print_as_they_parse(picks in proptest::collection::vec((0..TABLE.len(), any::<bool>()), 1..8)) {
             let mut grants = Grants::nothing();
             for (row, write) in picks {
-                let scope = TABLE[row].0;
+                let scope = TABLE[row].scope;
                 grants.grant(scope, if write && scope.is_writable() { Mode::Write } else { Mode::Read });
             }
             prop_assert_eq!(Grants::parse_oauth2(&grants.to_string()).ok(), Some(grants));

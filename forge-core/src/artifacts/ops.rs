@@ -1,5 +1,8 @@
 //! What is done with artifacts.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use futures::StreamExt as _;
 
 use super::{Artifact, NewArtifact, file_name};
@@ -10,8 +13,10 @@ use crate::names::RevSpec;
 use crate::objects::{Kind, Oid};
 use crate::{Error, Result};
 
-/// How long an upload may take before its content counts as abandoned.
-const ABANDONED: chrono::TimeDelta = chrono::TimeDelta::days(1);
+/// How long an upload may take.
+const DEADLINE: Duration = Duration::from_secs(6 * 60 * 60);
+/// When content without a row counts as abandoned; long after the deadline.
+const ABANDONED: TimeDelta = TimeDelta::days(1);
 
 impl ManageRepo {
     /// Attaches a file to the commit that `rev` names, through as many tags as it takes. Needs `OBJECTS:RW`.
@@ -50,10 +55,9 @@ impl ManageRepo {
         .await?;
         tx.commit().await?;
 
-        let stored = forge
-            .blobs()
-            .put(&key, limited(content, forge.limits().artifact_bytes))
-            .await?;
+        let content = limited(content, forge.limits().artifact_bytes);
+        let stored = tokio::time::timeout(DEADLINE, forge.blobs().put(&key, content)).await;
+        let stored = stored.map_err(|_| Error::invalid("file", "the upload took too long"))??;
         let new = NewArtifact {
             repo: self.id(),
             commit,

@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::{Event, Job, NewJob, Outcome, Task};
 use crate::access::System;
-use crate::{Forge, Result, Stop};
+use crate::{Error, Forge, Result, Stop};
 
 /// How long a worker has a job for itself; renewed while it works.
 const LEASE: Duration = Duration::from_secs(120);
@@ -20,13 +20,13 @@ const RENEWAL: Duration = Duration::from_secs(40);
 /// How often the queue is looked at when nothing wakes the worker.
 const POLL: Duration = Duration::from_secs(1);
 /// How many jobs one worker does at once.
-const AT_ONCE: u64 = 8;
+const AT_ONCE: usize = 8;
 /// After how many attempts a job is given up: with the delays below, after about four days.
 const ATTEMPTS: u32 = 16;
 /// How often crashes' leftovers are looked for.
 const SWEEP_EVERY: TimeDelta = TimeDelta::days(1);
-/// How old a leftover is at least, so that nobody can still be at work on it.
-const LEFTOVER: TimeDelta = TimeDelta::hours(1);
+/// How long a leftover was not touched, so that nobody can still be at work on it.
+const LEFTOVER: TimeDelta = TimeDelta::days(1);
 
 impl Forge {
     /// Does what is queued, and runs the plugins' background work, until stopped. Any number of workers, in any number
@@ -60,87 +60,141 @@ impl Forge {
         Ok(())
     }
 
+    /// Keeps as many jobs going as there is room for, until stopped; then waits for those begun.
     async fn drain(&self, stop: &Stop) {
+        let mut running = JoinSet::new();
         while !stop.is_stopped() {
-            match self.work_once().await {
-                Ok(0) => {
-                    tokio::select! {
-                        () = stop.stopped() => {}
-                        () = self.woken() => {}
-                        () = tokio::time::sleep(POLL) => {}
-                    }
-                }
-                Ok(_) => {}
+            let room = AT_ONCE.saturating_sub(running.len());
+            let jobs = match self.claim(room).await {
+                Ok(jobs) => jobs,
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "the queue cannot be read"
                     );
-                    tokio::time::sleep(POLL).await;
+                    Vec::new()
+                }
+            };
+            let idle = jobs.is_empty();
+            for job in jobs {
+                running.spawn(self.clone().finish(job));
+            }
+            if idle {
+                tokio::select! {
+                    () = stop.stopped() => {}
+                    () = self.woken() => {}
+                    () = tokio::time::sleep(POLL) => {}
+                    Some(_) = running.join_next() => {}
                 }
             }
         }
+        while running.join_next().await.is_some() {}
     }
 
-    /// Does a handful of jobs that are due, and says how many there were.
+    async fn claim(&self, room: usize) -> Result<Vec<Job>> {
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.store().begin().await?;
+        let jobs = tx.claim(self.now(), LEASE, room as u64).await?;
+        if !jobs.is_empty() {
+            tx.commit().await?;
+        }
+        Ok(jobs)
+    }
+
+    /// Does a handful of jobs that are due to their end, and says how many there were.
     ///
     /// # Errors
     /// Those of the store; a failing job is no error here.
     pub async fn work_once(&self) -> Result<usize> {
-        let mut tx = self.store().begin().await?;
-        let jobs = tx.claim(self.now(), LEASE, AT_ONCE).await?;
-        if jobs.is_empty() {
-            return Ok(0);
-        }
-        tx.commit().await?;
+        let jobs = self.claim(AT_ONCE).await?;
         let claimed = jobs.len();
-        let mut running: FuturesUnordered<_> = jobs
-            .into_iter()
-            .map(|job| {
-                let span = tracing::info_span!("job", job.id = job.id.0, job.attempt = job.attempt);
-                self.finish(job).instrument(span)
-            })
-            .collect();
-        while let Some(finished) = running.next().await {
-            finished?;
-        }
+        futures::future::join_all(jobs.into_iter().map(|job| self.clone().finish(job))).await;
         Ok(claimed)
     }
 
-    /// Does one job, keeping its lease meanwhile, and settles it.
-    async fn finish(&self, job: Job) -> Result<()> {
-        let work = self.run(&job);
-        tokio::pin!(work);
-        let done = loop {
-            tokio::select! {
-                done = &mut work => break done,
-                () = tokio::time::sleep(RENEWAL) => {
-                    let mut tx = self.store().begin().await?;
-                    if !tx.renew(&job, self.now() + LEASE).await? {
-                        tracing::warn!("the lease went to another worker");
-                        return Ok(());
-                    }
-                    tx.commit().await?;
+    /// Does one job, keeping its lease meanwhile, and settles it. What cannot be settled is done again when the lease
+    /// ends.
+    async fn finish(self, job: Job) {
+        let span = tracing::info_span!("job", job.id = job.id.0, job.attempt = job.attempt);
+        async {
+            let Some(outcome) = self.attempt(&job).await else {
+                tracing::warn!("the lease went to another worker");
+                return;
+            };
+            if let Err(error) = self.settle(&job, outcome).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a job cannot be settled"
+                );
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Does one job; `None` if the lease was lost meanwhile.
+    async fn attempt(&self, job: &Job) -> Option<Outcome> {
+        if job.attempt > ATTEMPTS {
+            // Every attempt ended without a word, with the process most likely.
+            tracing::error!("job given up: it never came to an end");
+            return Some(Outcome::Dead);
+        }
+        // A task of its own: a plugin's panic ends the attempt and not the worker, and work that holds a transaction
+        // goes on while the renewal waits for that.
+        let mut work = JoinSet::new();
+        work.spawn({
+            let (forge, job) = (self.clone(), job.clone());
+            async move { forge.run(&job).await }.in_current_span()
+        });
+        let done = tokio::select! {
+            done = work.join_next() => done,
+            () = self.keep_lease(job) => return None,
+        };
+        let error = match done {
+            Some(Ok(Ok(outcome))) => return Some(outcome),
+            Some(Ok(Err(error))) => error,
+            Some(Err(panicked)) => Error::internal(panicked),
+            None => Error::internal("the work is gone"),
+        };
+        let cause = &error as &dyn std::error::Error;
+        if job.attempt == ATTEMPTS {
+            tracing::error!(error = cause, "job given up");
+            return Some(Outcome::Dead);
+        }
+        tracing::warn!(error = cause, "job failed, to be tried again");
+        Some(Outcome::Again(self.now() + delay(job.attempt)))
+    }
+
+    async fn settle(&self, job: &Job, outcome: Outcome) -> Result<()> {
+        let mut tx = self.store().begin().await?;
+        tx.settle(job, outcome).await?;
+        tx.commit().await
+    }
+
+    /// Renews a lease until it is lost. A renewal that fails is tried again: there is time for two more.
+    async fn keep_lease(&self, job: &Job) {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            match self.renew(job).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a lease is not renewed"
+                    );
                 }
             }
-        };
-        let outcome = match done {
-            Ok(outcome) => outcome,
-            Err(error) if job.attempt >= ATTEMPTS => {
-                tracing::error!(error = &error as &dyn std::error::Error, "job given up");
-                Outcome::Dead
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "job failed, to be tried again"
-                );
-                Outcome::Again(self.now() + delay(job.attempt))
-            }
-        };
+        }
+    }
+
+    async fn renew(&self, job: &Job) -> Result<bool> {
         let mut tx = self.store().begin().await?;
-        tx.settle(&job, outcome).await?;
-        tx.commit().await
+        let ours = tx.renew(job, self.now() + LEASE).await?;
+        tx.commit().await?;
+        Ok(ours)
     }
 
     async fn run(&self, job: &Job) -> Result<Outcome> {
@@ -209,11 +263,16 @@ impl Forge {
         for repos in found.chunks(500) {
             let existing = self.store().existing_repos(repos).await?;
             for orphan in repos.iter().filter(|repo| !existing.contains(repo)) {
-                tracing::info!(
-                    repo.id = orphan.0,
-                    "removing a directory that no repository has"
-                );
-                self.git().remove(*orphan).await?;
+                // Whoever makes a repository holds a transaction, and a store with one at a time may give out a
+                // number anew that was never committed.
+                let tx = self.store().begin().await?;
+                if tx.existing_repos(&[*orphan]).await?.is_empty() {
+                    tracing::info!(
+                        repo.id = orphan.0,
+                        "removing a directory that no repository has"
+                    );
+                    self.git().remove(*orphan).await?;
+                }
             }
         }
         Ok(())

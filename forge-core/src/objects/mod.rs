@@ -163,7 +163,7 @@ pub struct Ref {
     pub symbolic: Option<RefName>,
 }
 
-/// An object, decoded. Blobs are not among them: they are streamed, see [`GitRepo::blob`].
+/// An object, decoded. Blobs are not among them: they are streamed, see [`GitRepo::content`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Object {

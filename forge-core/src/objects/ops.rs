@@ -11,7 +11,7 @@ use crate::access::Objects;
 use crate::names::{RefName, RevSpec, TreePath};
 use crate::{Error, Result};
 
-/// How many leading parts of `revision/and/path` are tried as a revision; deeper ref names need `%2F` or an id.
+/// How many leading parts of `revision/and/path` are tried as a revision, beside the whole.
 const MAX_REV_PARTS: usize = 32;
 
 /// A place in a repository: a revision, or the default branch, and a path below it.
@@ -95,7 +95,8 @@ impl Objects {
         };
         let mut revs = Vec::new();
         let mut rests = Vec::new();
-        for end in tail.find_iter("/").chain([tail.len()]).take(MAX_REV_PARTS) {
+        let parts = tail.find_iter("/").take(MAX_REV_PARTS);
+        for end in parts.chain([tail.len()]) {
             // A longer part can be malformed only because of what is path in truth.
             let Ok(rev) = RevSpec::new(&tail[..end]) else {
                 continue;
@@ -172,9 +173,11 @@ impl Objects {
     }
 
     /// See [`super::GitRepo::objects_version`].
-    #[must_use]
-    pub fn objects_version(&self) -> Option<u64> {
-        self.git().objects_version()
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn objects_version(&self) -> Result<Option<u64>> {
+        self.git().objects_version().await
     }
 
     /// The commit whose history a place has; `None` if it is in no commit.

@@ -16,12 +16,23 @@ use crate::repos::Progress;
 use crate::{Error, RepoId, Result, Timestamp};
 
 /// Where an import comes from. An operator's word: it may name a path of this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ImportSource {
     /// A repository on another machine, over `https` or `http`.
     Url(Url),
     /// A repository on this machine.
     Path(PathBuf),
+}
+
+impl std::fmt::Debug for ImportSource {
+    /// Without what may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url(url) => write!(f, "Url({})", url.host_str().unwrap_or_default()),
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+        }
+    }
 }
 
 impl std::str::FromStr for ImportSource {
@@ -36,13 +47,13 @@ impl std::str::FromStr for ImportSource {
             return Ok(Self::Path(PathBuf::from(text)));
         }
         let url = Url::parse(text)
-            .map_err(|e| Error::invalid("source", format!("{text:?} is not a URL: {e}")))?;
+            .map_err(|e| Error::invalid("source", format!("source is not a URL: {e}")))?;
         match url.scheme() {
             "http" | "https" => Ok(Self::Url(url)),
             "file" => {
                 let path = url.to_file_path();
                 path.map(Self::Path)
-                    .map_err(|()| Error::invalid("source", format!("{text:?} is not a path")))
+                    .map_err(|()| Error::invalid("source", "source is not a path of this machine"))
             }
             scheme => Err(Error::invalid(
                 "source",
@@ -142,7 +153,8 @@ impl std::fmt::Debug for BlobContent {
 /// 2. A missing object is `None`; a damaged one is an error.
 /// 3. `walk` orders by committer time, newest first, over all parents, as `git rev-list` does without options. The
 ///    pages of one tip together hold each commit of its history once, whatever the shape and the dates.
-/// 4. Memory stays bounded whatever the size of a blob.
+/// 4. Memory stays bounded whatever the size of an object: blobs are streamed, and a commit, tag or tree beyond a limit of
+///    the implementation's is [`Error::Limit`].
 #[async_trait]
 pub trait GitRepo: Send + Sync + std::fmt::Debug {
     /// What HEAD names, whether that exists or not; `None` if HEAD names a commit directly.
@@ -161,7 +173,7 @@ pub trait GitRepo: Send + Sync + std::fmt::Debug {
     async fn short_lengths(&self, ids: &[Oid]) -> Result<Vec<usize>>;
     /// A number that changes whenever objects are added; results that depend on all objects may be kept as long as it
     /// does not. `None` if that cannot be vouched for at this moment.
-    fn objects_version(&self) -> Option<u64>;
+    async fn objects_version(&self) -> Result<Option<u64>>;
     /// What a prefix of an id stands for.
     async fn lookup(&self, prefix: &OidPrefix) -> Result<Lookup>;
     /// Some commits of a history. `None` if `tip` is no commit, or `start` is not in its history.

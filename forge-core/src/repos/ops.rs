@@ -25,15 +25,19 @@ impl Account {
     pub async fn create_repo(&self, new: &NewRepo) -> Result<ManageRepo> {
         self.require(Scope::Repositories, Mode::Write)?;
         new.check()?;
-        let forge = self.forge();
-        let mut tx = forge.store().begin().await?;
-        let repo = tx.insert_repo(self.user().id, new, forge.now()).await?;
-        // The directory comes first: a crash leaves one that no row knows, which the sweep removes.
-        forge.git().create(repo.id, &default_head()?).await?;
-        tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
-            .await?;
-        tx.commit().await?;
-        forge.wake();
+        let (forge, owner, new) = (self.forge().clone(), self.user().id, new.clone());
+        let repo = to_its_end(async move {
+            let mut tx = forge.store().begin().await?;
+            let repo = tx.insert_repo(owner, &new, forge.now()).await?;
+            // The directory comes first: a crash leaves one that no row knows, which the sweep removes.
+            forge.git().create(repo.id, &default_head()?).await?;
+            tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
+                .await?;
+            tx.commit().await?;
+            forge.wake();
+            Ok(repo)
+        })
+        .await?;
         Ok(self.owns(repo))
     }
 }
@@ -130,14 +134,18 @@ impl System {
             ));
         }
         let staged = forge.git().fetch(source, progress).await?;
-        let mut tx = forge.store().begin().await?;
-        let repo = tx.insert_repo(user.id, new, forge.now()).await?;
-        forge.git().adopt(staged, repo.id).await?;
-        tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
-            .await?;
-        tx.commit().await?;
-        forge.wake();
-        Ok(repo)
+        let (forge, owner, new) = (forge.clone(), user.id, new.clone());
+        to_its_end(async move {
+            let mut tx = forge.store().begin().await?;
+            let repo = tx.insert_repo(owner, &new, forge.now()).await?;
+            forge.git().adopt(staged, repo.id).await?;
+            tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
+                .await?;
+            tx.commit().await?;
+            forge.wake();
+            Ok(repo)
+        })
+        .await
     }
 
     /// The repository of that name.
@@ -150,6 +158,14 @@ impl System {
             Some(RepoOrRedirect::Moved(_)) | None => None,
         })
     }
+}
+
+/// Does work that must not be dropped in the middle when its caller hangs up: a directory that is put in place after its
+/// transaction was rolled back could take the place of the next repository's, which may be given the same number.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    tokio::spawn(work).await.map_err(Error::internal)?
 }
 
 /// What HEAD names in a repository without commits; SourceHut's choice.

@@ -152,11 +152,28 @@ mod tests {
         let undeclared = data.replace(b"encoding ISO-8859-15\n", b"");
         let read = commit(id(), &undeclared).expect("a commit");
         assert_eq!(read.author.name, "J\u{fffd}rg");
-        let unknown = data.replace(b"ISO-8859-15", b"klingon");
-        assert_eq!(
-            commit(id(), &unknown).expect("a commit").message,
-            "\u{fffd}ber"
-        );
+        for unknown in ["klingon", "iso-2022-kr", "replacement"] {
+            let unknown = data.replace(b"ISO-8859-15", unknown);
+            assert_eq!(
+                commit(id(), &unknown).expect("a commit").message,
+                "\u{fffd}ber"
+            );
+        }
+    }
+
+    #[test]
+    fn latin_1_is_what_iconv_takes_it_for() {
+        for (name, text) in [
+            ("ISO-8859-1", "\u{80}\u{85}\u{9f}\u{dc}"),
+            ("latin1", "\u{80}\u{85}\u{9f}\u{dc}"),
+            ("Latin-1", "\u{80}\u{85}\u{9f}\u{dc}"),
+            ("windows-1252", "\u{20ac}\u{2026}\u{178}\u{dc}"),
+        ] {
+            let mut data = format!("tree {ID}\nencoding {name}\n\n").into_bytes();
+            data.extend_from_slice(b"\x80\x85\x9f\xdc");
+            let read = commit(id(), &data).expect("a commit");
+            assert_eq!(read.message, text, "{name}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use ::gix::{ObjectId, ThreadSafeRepository, open, sec};
 use forge_core::objects::{Kind, Oid};
 use forge_core::{Error, RepoId, Result};
 use moka::sync::Cache;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::graph::GraphFile;
 use self::order::Orders;
@@ -34,6 +35,10 @@ pub(crate) use self::repo::Repo;
 const MAX_HANDLES: u64 = 256;
 /// How long one stays open that nobody reads.
 const IDLE: Duration = Duration::from_secs(600);
+/// How many whole histories are computed at once: each takes a thread of those that all reading needs.
+const MAX_HISTORIES: usize = 2;
+/// How long one that wants another waits.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The most memory that decoding one object may take at once; larger ones go through a child.
 const ALLOC_LIMIT: &str = "gitoxide.objects.allocLimit=256m";
 
@@ -51,6 +56,7 @@ pub(crate) struct Handles {
     layout: Arc<Layout>,
     open: Cache<RepoId, Arc<Handle>>,
     orders: Orders,
+    histories: Arc<Semaphore>,
 }
 
 impl Handles {
@@ -62,12 +68,21 @@ impl Handles {
                 .time_to_idle(IDLE)
                 .build(),
             orders: Orders::new(order_bytes),
+            histories: Arc::new(Semaphore::new(MAX_HISTORIES)),
         }
     }
 
     /// Lets the next reader look anew at what lies there.
     pub(crate) fn forget(&self, id: RepoId) {
         self.open.invalidate(&id);
+    }
+
+    /// Waits for the right to compute a whole history. Threads must not wait: they are what there are too few of.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.histories).acquire_owned();
+        let turn = tokio::time::timeout(PATIENCE, turn).await;
+        turn.map_err(|_| Error::unavailable("too many histories are being computed"))?
+            .map_err(Error::internal)
     }
 
     fn path(&self, id: RepoId) -> Result<PathBuf> {
@@ -77,17 +92,19 @@ impl Handles {
     /// An open repository.
     fn get(&self, id: RepoId) -> Result<Arc<Handle>> {
         let path = self.path(id)?;
-        let identity = identity(&path).inspect_err(|_| self.forget(id))?;
-        if let Some(handle) = self.open.get(&id) {
+        // What is open may be of what lay there earlier; and while it is opened anew, another reader may do so too
+        // and have seen yet another directory.
+        for _ in 0..3 {
+            let identity = identity(&path).inspect_err(|_| self.forget(id))?;
+            let open = || Handle::open(&path, identity).map(Arc::new);
+            let handle = self.open.try_get_with(id, open);
+            let handle = handle.map_err(|e| (*e).clone())?;
             if handle.identity == identity {
                 return Ok(handle);
             }
             self.forget(id);
         }
-        let opened = self
-            .open
-            .try_get_with(id, || Handle::open(&path, identity).map(Arc::new));
-        opened.map_err(|e| (*e).clone())
+        Err(Error::unavailable("the repository is being replaced"))
     }
 }
 
@@ -144,6 +161,7 @@ impl Handle {
         Reader {
             handle: self,
             objects: ::gix::odb::Cache::from(self.repo.objects.to_handle()),
+            last_try: false,
         }
     }
 }
@@ -152,6 +170,8 @@ impl Handle {
 struct Reader<'a> {
     handle: &'a Handle,
     objects: ::gix::odb::Handle,
+    /// Whether a fault is one of the repository: on the first try it may be one of the handle.
+    last_try: bool,
 }
 
 impl Reader<'_> {

@@ -18,12 +18,15 @@ use forge_core::{Error, Result};
 use super::{Handle, Reader, fault, kind, object_id, oid};
 use crate::decode;
 
-/// The largest commit, tree or tag that is decoded, in bytes.
-const MAX_DECODED: u64 = 64 << 20;
+/// The largest tree that is decoded, in bytes.
+const MAX_TREE: u64 = 64 << 20;
+/// The largest commit or tag that is decoded, in bytes: they come many at once.
+const MAX_COMMIT: u64 = 8 << 20;
 /// The largest object whose content is read in process, in bytes.
 const MAX_CONTENT: u64 = 8 << 20;
-/// How many tags may name each other.
-const MAX_TAGS: usize = 256;
+/// How many tags may name each other, and how many bytes they may have together.
+const MAX_TAGS: u32 = 1024;
+const MAX_TAGS_BYTES: u64 = 64 << 20;
 /// The fewest digits of a shortened id.
 const MIN_DIGITS: usize = 7;
 /// Directories that changed so recently may have changed again without looking different.
@@ -37,9 +40,42 @@ pub(super) enum Content {
     Large(Kind, u64),
 }
 
+/// Refuses what is too large to be decoded.
+pub(super) fn check_size(kind: Kind, size: u64) -> Result<()> {
+    let limit = match kind {
+        Kind::Tree => MAX_TREE,
+        _ => MAX_COMMIT,
+    };
+    if size > limit {
+        return Err(Error::Limit { what: "object" });
+    }
+    Ok(())
+}
+
+/// How much may still be read.
+#[derive(Debug)]
+pub(super) struct Budget {
+    objects: u32,
+    bytes: u64,
+}
+
+impl Budget {
+    pub(super) fn new(objects: u32, bytes: u64) -> Self {
+        Self { objects, bytes }
+    }
+
+    /// Takes an object of so many bytes off it; whether it was enough. Once it was not, it never is again.
+    pub(super) fn take(&mut self, bytes: u64) -> bool {
+        let left = (self.objects.checked_sub(1)).zip(self.bytes.checked_sub(bytes));
+        (self.objects, self.bytes) = left.unwrap_or_default();
+        left.is_some()
+    }
+}
+
 impl Reader<'_> {
-    pub(super) fn exists(&self, id: &ObjectId) -> bool {
-        self.objects.exists(id)
+    pub(super) fn exists(&self, id: &ObjectId) -> Result<bool> {
+        // The quick answer takes a fault for an absence.
+        Ok(self.objects.exists(id) || self.header(id)?.is_some())
     }
 
     /// Kind and size.
@@ -66,8 +102,7 @@ impl Reader<'_> {
         match self.header(&object)? {
             None => return Ok(None),
             Some((Kind::Blob, size)) => return Ok(Some(Object::Blob(size))),
-            Some((_, size)) if size > MAX_DECODED => return Err(Error::Limit { what: "object" }),
-            Some(_) => {}
+            Some((kind, size)) => check_size(kind, size)?,
         }
         Ok(match self.read(&object, buffer)? {
             None => None,
@@ -80,30 +115,40 @@ impl Reader<'_> {
 
     /// A commit that must be there.
     pub(super) fn commit(&self, id: &ObjectId, buffer: &mut Vec<u8>) -> Result<Commit> {
+        if let Some((kind, size)) = self.header(id)? {
+            check_size(kind, size)?;
+        }
         match self.read(id, buffer)? {
             Some(Kind::Commit) => decode::commit(oid(id)?, buffer),
             _ => Err(Error::internal(format!("no commit {id}"))),
         }
     }
 
-    /// Follows tags to what they mean.
+    /// Follows tags to what they mean; `None` if that is missing or too far away.
     pub(super) fn peel(&self, id: ObjectId) -> Result<Option<(ObjectId, Kind)>> {
-        let (mut id, mut buffer) = (id, Vec::new());
-        for _ in 0..MAX_TAGS {
-            match self.header(&id)? {
-                Some((Kind::Tag, size)) if size <= MAX_DECODED => {
-                    if self.read(&id, &mut buffer)?.is_none() {
-                        return Ok(None);
-                    }
-                    let target = object_id(decode::target(&buffer)?);
-                    id = target.ok_or_else(|| Error::internal("a tag of another hash's id"))?;
-                }
-                Some((Kind::Tag, _)) => break,
-                Some((kind, _)) => return Ok(Some((id, kind))),
+        self.peel_within(id, &mut Budget::new(MAX_TAGS, MAX_TAGS_BYTES))
+    }
+
+    /// Follows tags as far as the budget and the limits allow.
+    pub(super) fn peel_within(
+        &self,
+        mut id: ObjectId,
+        budget: &mut Budget,
+    ) -> Result<Option<(ObjectId, Kind)>> {
+        let mut buffer = Vec::new();
+        for _ in 0..=MAX_TAGS {
+            let size = match self.header(&id)? {
                 None => return Ok(None),
+                Some((Kind::Tag, size)) => size,
+                Some((kind, _)) => return Ok(Some((id, kind))),
+            };
+            if size > MAX_COMMIT || !budget.take(size) || self.read(&id, &mut buffer)?.is_none() {
+                return Ok(None);
             }
+            let target = object_id(decode::target(&buffer)?);
+            id = target.ok_or_else(|| Error::internal("a tag of another hash's id"))?;
         }
-        Err(Error::internal(format!("endless tags at {id}")))
+        Ok(None)
     }
 
     pub(super) fn content(&self, id: &ObjectId) -> Result<Option<Content>> {
@@ -115,7 +160,8 @@ impl Reader<'_> {
         }
         let mut data = Vec::new();
         match self.read(id, &mut data) {
-            Ok(found) => Ok(found.map(|kind| Content::Whole(kind, data.into()))),
+            // Cut to size: what was needed to decode it may be much larger, and the content may be kept for long.
+            Ok(found) => Ok(found.map(|kind| Content::Whole(kind, data.into_boxed_slice().into()))),
             // A small object may be a difference from one that is too large for our memory.
             Err(_) => Ok(Some(Content::Large(kind, size))),
         }
@@ -183,5 +229,18 @@ impl Handle {
         }
         (self.serial, self.identity).hash(&mut state);
         Some(state.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_did_not_suffice_once_never_does() {
+        let mut budget = Budget::new(3, 100);
+        assert!(budget.take(60) && !budget.take(60) && !budget.take(1));
+        let mut budget = Budget::new(2, 100);
+        assert!(budget.take(1) && budget.take(1) && !budget.take(1));
     }
 }

@@ -13,6 +13,16 @@ use moka::sync::Cache;
 use super::walk::{Node, Nodes, Walker};
 use super::{Reader, object_id, oid};
 
+/// The commits of a page end before they weigh more than this together, in bytes.
+const MAX_PAGE: usize = 8 << 20;
+
+/// What reading a history came to.
+pub(super) enum Answer<T> {
+    Done(T),
+    /// The whole history has to be computed for it.
+    Costly,
+}
+
 /// A whole history.
 pub(super) struct Order {
     nodes: Nodes,
@@ -31,10 +41,6 @@ impl Order {
             nodes: walker.into_nodes(),
             order,
         })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.order.len()
     }
 
     fn weight(&self) -> u32 {
@@ -59,12 +65,20 @@ impl Orders {
         Self(cache.build())
     }
 
-    /// The order of a commit's history, computed once whoever asks at the same time.
-    pub(super) fn get(&self, reader: &Reader<'_>, tip: &ObjectId) -> Result<Arc<Order>> {
+    /// The order of a commit's history. If it may be computed, that is done once whoever asks at the same time.
+    fn get(
+        &self,
+        reader: &Reader<'_>,
+        tip: &ObjectId,
+        compute: bool,
+    ) -> Result<Answer<Arc<Order>>> {
+        if !compute {
+            return Ok(self.peek(reader, tip).map_or(Answer::Costly, Answer::Done));
+        }
         let key = (reader.handle.serial, *tip);
         let compute = || Order::compute(reader, tip).map(Arc::new);
         let order = self.0.try_get_with(key, compute);
-        order.map_err(|e| (*e).clone())
+        order.map(Answer::Done).map_err(|e| (*e).clone())
     }
 
     fn peek(&self, reader: &Reader<'_>, tip: &ObjectId) -> Option<Arc<Order>> {
@@ -82,23 +96,49 @@ impl Reader<'_> {
         Ok(header.filter(|(kind, _)| *kind == Kind::Commit).map(|_| id))
     }
 
-    pub(super) fn walk(&self, orders: &Orders, walk: &Walk) -> Result<Option<WalkPage>> {
+    /// How many commits the history has.
+    pub(super) fn count(
+        &self,
+        orders: &Orders,
+        tip: Oid,
+        compute: bool,
+    ) -> Result<Answer<Option<usize>>> {
+        let Some(tip) = self.tip(tip)? else {
+            return Ok(Answer::Done(None));
+        };
+        Ok(match orders.get(self, &tip, compute)? {
+            Answer::Done(order) => Answer::Done(Some(order.order.len())),
+            Answer::Costly => Answer::Costly,
+        })
+    }
+
+    /// A page of the history.
+    pub(super) fn walk(
+        &self,
+        orders: &Orders,
+        walk: &Walk,
+        compute: bool,
+    ) -> Result<Answer<Option<WalkPage>>> {
         let Some(tip) = self.tip(walk.tip)? else {
-            return Ok(None);
+            return Ok(Answer::Done(None));
         };
         let start = walk.start.filter(|start| *start != walk.tip);
         if start.is_none() && orders.peek(self, &tip).is_none() {
-            return self.first_page(&tip, walk.count).map(Some);
+            let page = self.first_page(&tip, walk.count)?;
+            return Ok(Answer::Done(Some(page)));
         }
-        let order = orders.get(self, &tip)?;
+        let Answer::Done(order) = orders.get(self, &tip, compute)? else {
+            return Ok(Answer::Costly);
+        };
         let start = match start {
             None => Some(0),
             Some(start) => object_id(start).and_then(|start| order.position(&start)),
         };
         let Some(rest) = start.and_then(|start| order.order.get(start..)) else {
-            return Ok(None);
+            return Ok(Answer::Done(None));
         };
-        self.page(&order.nodes, rest, walk.count).map(Some)
+        let page = self.page(&order.nodes, rest, walk.count)?;
+        Ok(Answer::Done(Some(page)))
     }
 
     /// Walks no further than the page needs.
@@ -116,14 +156,21 @@ impl Reader<'_> {
     fn page(&self, nodes: &Nodes, order: &[Node], count: usize) -> Result<WalkPage> {
         let lost = || Error::internal("a node without a commit");
         let id = |node: &Node| nodes.id(*node).ok_or_else(lost);
+        let (mut commits, mut weight) = (Vec::new(), 0);
         let mut buffer = Vec::new();
-        let commits = order.iter().take(count).map(|node| {
-            let commit = self.commit(&id(node)?, &mut buffer)?;
-            Ok(Arc::new(commit))
-        });
+        for node in order.iter().take(count) {
+            let commit: Commit = self.commit(&id(node)?, &mut buffer)?;
+            weight += commit.weight();
+            // The reader gets the rest on further pages; one commit it gets anyway, or it would not get on.
+            if weight > MAX_PAGE && !commits.is_empty() {
+                break;
+            }
+            commits.push(Arc::new(commit));
+        }
+        let next = order.get(commits.len());
         Ok(WalkPage {
-            commits: commits.collect::<Result<Vec<Arc<Commit>>>>()?.into(),
-            next: order.get(count).map(|n| oid(&id(n)?)).transpose()?,
+            next: next.map(|node| oid(&id(node)?)).transpose()?,
+            commits: commits.into(),
         })
     }
 }

@@ -13,7 +13,7 @@ use ::gix::ObjectId;
 use ::gix::hash::Kind as Hash;
 use ::gix::refs::{FullName, PartialName, file, packed};
 use bstr::{BStr, BString, ByteSlice as _};
-use forge_core::objects::{Kind, Ref};
+use forge_core::objects::Ref;
 use forge_core::{Error, RefName, Result};
 
 use super::{Reader, fault, oid};
@@ -85,7 +85,10 @@ impl<'a> Refs<'a> {
         // It also tries what a short name may stand for.
         Ok(found
             .filter(|found| found.name.as_bstr() == name)
-            .map(|found| Value::Id(found.target())))
+            .map(|found| match found.object {
+                Some(_) => Value::Peeled(found.target(), found.object()),
+                None => Value::Id(found.target()),
+            }))
     }
 
     fn packed(&self) -> Result<Option<&packed::Buffer>> {
@@ -167,7 +170,7 @@ impl Reader<'_> {
         let (target, symbolic) = match value {
             Value::Broken => return Ok(None),
             Value::Peeled(target, peeled) => {
-                return Ok(if self.exists(&target) {
+                return Ok(if self.exists(&target)? {
                     Some(Ref {
                         name,
                         target: oid(&target)?,
@@ -187,11 +190,17 @@ impl Reader<'_> {
                 },
             },
         };
-        let peeled = match self.header(&target)? {
-            None => return Ok(None),
-            // A tag whose target is missing is still there itself.
-            Some((Kind::Tag, _)) => self.peel(target)?.map_or(target, |(id, _)| id),
-            Some(_) => target,
+        let peeled = match self.peel(target) {
+            Ok(Some((peeled, _))) => peeled,
+            // A tag whose target is missing or too far away is still there itself.
+            Ok(None) if self.exists(&target)? => target,
+            Ok(None) => return Ok(None),
+            // So is what is damaged, and it is not to hide all the others.
+            Err(error) if !self.last_try => return Err(error),
+            Err(error) => {
+                tracing::warn!(?name, ?error, "a ref cannot be followed to its end");
+                target
+            }
         };
         Ok(Some(Ref {
             name,

@@ -1,7 +1,7 @@
 //! One repository, read.
 //!
-//! Invariant: each call is one hop to a blocking thread, or none. What a call needs is opened there, so making one of
-//! these touches no disk.
+//! Invariant: each call is one hop to a blocking thread, or none; two if a whole history is computed. What a call needs
+//! is opened there, so making one of these touches no disk.
 
 use std::sync::Arc;
 
@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use forge_core::objects::{
     BlobContent, GitRepo, Kind, Lookup, Object, Oid, OidPrefix, Ref, Walk, WalkPage,
 };
-use forge_core::{RefName, RepoId, Result, RevSpec};
+use forge_core::{Error, RefName, RepoId, Result, RevSpec};
 use futures::{StreamExt as _, stream};
 
 use super::objects::Content;
+use super::order::{Answer, Orders};
 use super::refs::Refs;
 use super::rev::Revs;
 use super::{Handles, Reader, blocking, object_id, oid};
@@ -32,28 +33,54 @@ impl Repo {
 
     /// How many commits the history of a commit has.
     pub(crate) async fn commit_count(&self, tip: Oid) -> Result<Option<usize>> {
-        self.read(move |reader, handles| {
-            let Some(tip) = reader.tip(tip)? else {
-                return Ok(None);
-            };
-            Ok(Some(handles.orders.get(&reader, &tip)?.len()))
-        })
-        .await
+        self.read_history(move |reader, orders, compute| reader.count(orders, tip, compute))
+            .await
+    }
+
+    /// Does the work without computing a whole history, or, if it must be, when it is its turn. The last argument of
+    /// `work` says whether it is.
+    async fn read_history<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Reader<'_>, &Orders, bool) -> Result<Answer<T>> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let quick = work.clone();
+        let read = self.read(move |reader, handles| quick(&reader, &handles.orders, false));
+        if let Answer::Done(done) = read.await? {
+            return Ok(done);
+        }
+        let turn = self.handles.turn().await?;
+        let read = self.read(move |reader, handles| {
+            // The work goes on when nobody waits for it any more, so the turn belongs to it and not to who waits.
+            let _turn = &turn;
+            work(&reader, &handles.orders, true)
+        });
+        match read.await? {
+            Answer::Done(done) => Ok(done),
+            Answer::Costly => Err(Error::internal("a history that is never computed")),
+        }
     }
 
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(Reader<'_>, &Handles) -> Result<T> + Send + 'static,
+        work: impl Fn(Reader<'_>, &Handles) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let Self { handles, id } = self.clone();
         blocking(move || {
             let handle = handles.get(id)?;
             let done = work(handle.reader(), &handles);
-            if let Err(forge_core::Error::Internal(_)) = done {
-                // Whatever it is, it is not to stay because of what was mapped earlier.
-                handles.forget(id);
-            }
-            done
+            let Err(Error::Internal(source)) = done else {
+                return done;
+            };
+            // It may be due to what was mapped when the handle was made: packs come and go, and a handle has room for
+            // so many new ones only. A fresh one knows.
+            tracing::debug!(repo.id = id.0, %source, "reading again");
+            handles.forget(id);
+            let handle = handles.get(id)?;
+            let reader = Reader {
+                last_try: true,
+                ..handle.reader()
+            };
+            work(reader, &handles)
         })
         .await
     }
@@ -104,7 +131,7 @@ impl GitRepo for Repo {
         let ids = ids.to_vec();
         self.read(move |reader, _| {
             let mut buffer = Vec::new();
-            let objects = ids.into_iter().map(|id| reader.object(id, &mut buffer));
+            let objects = ids.iter().map(|id| reader.object(*id, &mut buffer));
             objects.collect()
         })
         .await
@@ -115,8 +142,9 @@ impl GitRepo for Repo {
         self.read(move |reader, _| reader.short_lengths(&ids)).await
     }
 
-    fn objects_version(&self) -> Option<u64> {
-        self.handles.get(self.id).ok()?.objects_version()
+    async fn objects_version(&self) -> Result<Option<u64>> {
+        self.read(|reader, _| Ok(reader.handle.objects_version()))
+            .await
     }
 
     async fn lookup(&self, prefix: &OidPrefix) -> Result<Lookup> {
@@ -126,7 +154,7 @@ impl GitRepo for Repo {
 
     async fn walk(&self, walk: &Walk) -> Result<Option<WalkPage>> {
         let walk = *walk;
-        self.read(move |reader, handles| reader.walk(&handles.orders, &walk))
+        self.read_history(move |reader, orders, compute| reader.walk(orders, &walk, compute))
             .await
     }
 

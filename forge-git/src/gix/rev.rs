@@ -11,14 +11,15 @@ use bstr::{BStr, ByteSlice as _};
 use forge_core::objects::Kind;
 use forge_core::{Error, Result};
 
+use super::objects::{Budget, check_size};
 use super::refs::Refs;
 use super::{Reader, object_id};
 use crate::decode;
 
-/// The most commits decoded for one expression where there is no commit-graph.
-const MAX_STEPS: u32 = 100_000;
-/// The largest tree or commit looked into, in bytes.
-const MAX_SIZE: u64 = 64 << 20;
+/// The most objects decoded in one call, and the most bytes they have together. Where there is a commit-graph, commits
+/// are found in it and not decoded.
+const MAX_OBJECTS: u32 = 100_000;
+const MAX_BYTES: u64 = 256 << 20;
 /// Where git looks for a short name, in this order.
 const RULES: [(&str, &str); 5] = [
     ("refs/", ""),
@@ -55,7 +56,7 @@ enum Hint {
 pub(super) struct Revs<'a> {
     reader: &'a Reader<'a>,
     refs: Refs<'a>,
-    steps: u32,
+    budget: Budget,
     buffer: Vec<u8>,
 }
 
@@ -64,14 +65,13 @@ impl<'a> Revs<'a> {
         Self {
             reader,
             refs: Refs::of(reader.git_dir()),
-            steps: 0,
+            budget: Budget::new(MAX_OBJECTS, MAX_BYTES),
             buffer: Vec::new(),
         }
     }
 
     /// The object that an expression names.
     pub(super) fn resolve(&mut self, text: &BStr) -> Result<Option<ObjectId>> {
-        self.steps = 0;
         let mut found = self.walk(text, Hint::None)?;
         if found.is_none()
             && let Some((rev, path)) = split_path(text)
@@ -79,7 +79,10 @@ impl<'a> Revs<'a> {
         {
             found = self.descend(tree, path)?;
         }
-        Ok(found.filter(|id| self.reader.exists(id)))
+        match found {
+            Some(id) if self.reader.exists(&id)? => Ok(Some(id)),
+            _ => Ok(None),
+        }
     }
 
     /// An expression without a path.
@@ -105,7 +108,7 @@ impl<'a> Revs<'a> {
                 Step::Parent(n) => self.parent(from, n)?,
                 Step::Ancestor(n) => self.ancestor(from, n)?,
                 Step::Peel(kind) => self.peel_to(from, kind)?,
-                Step::Untag => self.reader.peel(from)?.map(|(id, _)| id),
+                Step::Untag => self.peel(from)?.map(|(id, _)| id),
                 Step::Any => Some(from),
             };
         }
@@ -113,7 +116,7 @@ impl<'a> Revs<'a> {
     }
 
     /// An id, a ref, the output of `git describe`, or an abbreviated id.
-    fn base(&self, text: &BStr, hint: Hint) -> Result<Option<ObjectId>> {
+    fn base(&mut self, text: &BStr, hint: Hint) -> Result<Option<ObjectId>> {
         if let Ok(id) = ObjectId::from_hex(text) {
             return Ok(Some(id));
         }
@@ -151,7 +154,7 @@ impl<'a> Revs<'a> {
         Ok(None)
     }
 
-    fn abbreviated(&self, hex: &BStr, hint: Hint) -> Result<Option<ObjectId>> {
+    fn abbreviated(&mut self, hex: &BStr, hint: Hint) -> Result<Option<ObjectId>> {
         let prefix = hex.to_str().ok().and_then(|hex| Prefix::from_hex(hex).ok());
         let Some(prefix) = prefix else {
             return Ok(None);
@@ -174,17 +177,21 @@ impl<'a> Revs<'a> {
         Ok(found.next().filter(|_| found.next().is_none()))
     }
 
-    fn fits(&self, id: ObjectId, hint: Hint) -> Result<bool> {
+    fn fits(&mut self, id: ObjectId, hint: Hint) -> Result<bool> {
         if hint == Hint::None {
             return Ok(true);
         }
         // A tag that leads nowhere fits nothing.
-        let kind = self.reader.peel(id).ok().flatten().map(|(_, kind)| kind);
+        let kind = self.peel(id).ok().flatten().map(|(_, kind)| kind);
         Ok(match kind {
             Some(Kind::Commit) => true,
             Some(Kind::Tree) => hint == Hint::Treeish,
             _ => false,
         })
+    }
+
+    fn peel(&mut self, id: ObjectId) -> Result<Option<(ObjectId, Kind)>> {
+        self.reader.peel_within(id, &mut self.budget)
     }
 
     /// Follows tags, and commits to their trees, until an object is of that kind.
@@ -193,7 +200,7 @@ impl<'a> Revs<'a> {
             let header = self.reader.header(&id)?;
             return Ok(header.filter(|(kind, _)| *kind == wanted).map(|_| id));
         }
-        let Some((id, kind)) = self.reader.peel(id)? else {
+        let Some((id, kind)) = self.peel(id)? else {
             return Ok(None);
         };
         if kind == wanted {
@@ -231,17 +238,21 @@ impl<'a> Revs<'a> {
             if let Some(graph) = &graph
                 && let Some(mut at) = graph.lookup(id)
             {
+                // Whatever a damaged graph says, a line of history is no longer than there are commits.
+                let known = graph.num_commits();
+                if n - done >= known {
+                    return Ok(None);
+                }
                 for _ in done..n {
                     match graph.commit_at(at).parent1().map_err(super::fault)? {
-                        Some(parent) => at = parent,
+                        Some(parent) if parent.0 < known => at = parent,
+                        Some(_) => {
+                            return Err(Error::internal("a commit-graph names what it has not"));
+                        }
                         None => return Ok(None),
                     }
                 }
                 return Ok(Some(graph.id_at(at).to_owned()));
-            }
-            self.steps += 1;
-            if self.steps > MAX_STEPS {
-                return Ok(None);
             }
             match self.parent_of(&id, 1)? {
                 Some(parent) => id = parent,
@@ -277,13 +288,14 @@ impl<'a> Revs<'a> {
         Ok((!must_be_tree || self.load(&id, Kind::Tree)?).then_some(id))
     }
 
-    /// Reads an object into the buffer if it is of that kind.
+    /// Reads an object into the buffer if it is of that kind, and enough of the budget is left.
     fn load(&mut self, id: &ObjectId, wanted: Kind) -> Result<bool> {
         match self.reader.header(id)? {
-            Some((kind, _)) if kind != wanted => Ok(false),
-            Some((_, size)) if size > MAX_SIZE => Err(Error::Limit { what: "object" }),
-            Some(_) => Ok(self.reader.read(id, &mut self.buffer)?.is_some()),
-            None => Ok(false),
+            Some((kind, size)) if kind == wanted => {
+                check_size(kind, size)?;
+                Ok(self.budget.take(size) && self.reader.read(id, &mut self.buffer)?.is_some())
+            }
+            _ => Ok(false),
         }
     }
 }

@@ -18,6 +18,7 @@ use ::gix::hashtable::HashMap;
 use forge_core::objects::Kind;
 use forge_core::{Error, Result};
 
+use super::objects::check_size;
 use super::{Reader, fault, object_id};
 use crate::decode::{self, Links};
 
@@ -134,8 +135,7 @@ impl<'a> Walker<'a> {
         if let Some(graph) = self.nodes.graph.clone()
             && let Some(position) = graph.lookup(id)
         {
-            self.meet_in_graph(&graph, position);
-            return Ok(());
+            return self.meet_in_graph(&graph, position);
         }
         if self.places.contains_key(id) {
             return Ok(());
@@ -156,7 +156,10 @@ impl<'a> Walker<'a> {
 
     fn links(&mut self, id: &ObjectId) -> Result<Links> {
         match self.reader.read(id, &mut self.buffer)? {
-            Some(Kind::Commit) => decode::links(&self.buffer),
+            Some(Kind::Commit) => {
+                check_size(Kind::Commit, self.buffer.len() as u64)?;
+                decode::links(&self.buffer)
+            }
             _ => Err(Error::internal(format!(
                 "a history without its commit {id}"
             ))),
@@ -168,21 +171,23 @@ impl<'a> Walker<'a> {
             return Ok(());
         };
         for parent in graph.commit_at(Position(node)).iter_parents() {
-            self.meet_in_graph(&graph, parent.map_err(fault)?);
+            self.meet_in_graph(&graph, parent.map_err(fault)?)?;
         }
         Ok(())
     }
 
-    fn meet_in_graph(&mut self, graph: &Graph, position: Position) {
+    fn meet_in_graph(&mut self, graph: &Graph, position: Position) -> Result<()> {
         let (word, bit) = (position.0 / u64::BITS, 1 << (position.0 % u64::BITS));
-        let Some(word) = self.seen.get_mut(word as usize) else {
-            return;
-        };
+        let word = self.seen.get_mut(word as usize);
+        // The last word has bits for positions that do not exist, too.
+        let word = word.filter(|_| position.0 < self.nodes.known);
+        let word = word.ok_or_else(|| Error::internal("a commit-graph names what it has not"))?;
         if *word & bit == 0 {
             *word |= bit;
             let time = graph.commit_at(position).committer_timestamp();
             self.push(time, position.0);
         }
+        Ok(())
     }
 
     fn push(&mut self, time: u64, node: Node) {

@@ -94,7 +94,7 @@ pub(crate) async fn list(State(app): State<App>, target: Target, parts: Parts) -
     let full = start
         .as_ref()
         .map(|prefix| prefix.as_str().parse::<Oid>().ok());
-    let key = match (full, objects.objects_version()) {
+    let key = match (full, objects.objects_version().await?) {
         (None, Some(version)) => Some((objects.repo().id, at.id, None, version)),
         (Some(Some(id)), Some(version)) => Some((objects.repo().id, at.id, Some(id), version)),
         _ => None,

@@ -96,8 +96,6 @@ pub(crate) async fn blob(target: Target, headers: HeaderMap) -> Result<Response>
     let mut response = stream_of(content, media_type);
     let headers = response.headers_mut();
     headers.insert(CONTENT_DISPOSITION, disposition_of(disposition, &name));
-    // What people put into repositories must not run on this origin.
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; sandbox"),
@@ -127,11 +125,13 @@ pub(crate) async fn lookup(target: Target) -> Result<Response> {
     let objects = target.caller.objects(&target.path).await?;
     let prefix: OidPrefix = target.tail_text()?.parse()?;
     Ok(match objects.lookup(&prefix).await? {
-        Lookup::One(id) => (
-            [(CONTENT_TYPE, "text/plain; charset=utf-8")],
-            id.to_string(),
-        )
-            .into_response(),
+        Lookup::One(id) => {
+            let headers = [
+                (CONTENT_TYPE, "text/plain; charset=utf-8"),
+                (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            ];
+            (headers, id.to_string()).into_response()
+        }
         Lookup::None => return Err(Error::NotFound.into()),
         Lookup::Ambiguous => respond(
             StatusCode::CONFLICT,
@@ -154,6 +154,8 @@ fn stream_of(content: BlobContent, media_type: &'static str) -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(media_type)),
         (CONTENT_LENGTH, size.into()),
+        // What people put into repositories must not run on this origin.
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
     (headers, axum::body::Body::new(body)).into_response()
 }

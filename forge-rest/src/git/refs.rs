@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use forge_core::{Error, RefName};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use serde::Serialize;
 
 use super::App;
@@ -74,9 +74,9 @@ pub(crate) async fn get(target: Target) -> Result<Response> {
             }
         }
     };
-    Ok((
-        [(CONTENT_TYPE, "text/plain; charset=utf-8")],
-        Vec::from(text),
-    )
-        .into_response())
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, Vec::from(text)).into_response())
 }

@@ -114,4 +114,3 @@ pub(crate) async fn check_unreadable_jobs(store: &SqlStore) {
         "4"
     );
 }
-

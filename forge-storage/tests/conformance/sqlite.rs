@@ -236,4 +236,3 @@ async fn a_host_writes_beside_the_store() {
     futures::join!(theirs, ours);
     assert_eq!(value(&store, "SELECT count(*) FROM host").await, "20");
 }
-

@@ -77,19 +77,21 @@ pub(super) struct Entry {
 pub(super) struct Truth {
     pub(super) path: PathBuf,
     pub(super) commits: HashMap<String, Commit>,
+    /// The short ids of the commits' trees.
+    pub(super) short_trees: HashMap<String, String>,
 }
 
 impl Truth {
     pub(super) fn read(path: PathBuf) -> Self {
         let mut signatures = HashMap::new();
         let ids = git(&path, &["rev-list", "--all"], b"");
-        cat_file(&path, lines(&ids), |id, _, content| {
+        cat_file(&path, lines(&ids), |(id, _, content)| {
             if let Some(signature) = signature(&content) {
                 signatures.insert(id, signature);
             }
         });
         // Fields end with NUL, which no commit can hold.
-        let format = "--format=%H%x00%h%x00%an%x00%ae%x00%cn%x00%ce%x00%at%x00%B%x00%T%x00%P";
+        let format = "--format=%H%x00%h%x00%an%x00%ae%x00%cn%x00%ce%x00%at%x00%B%x00%T%x00%t%x00%P";
         let arguments = [
             "log",
             "--all",
@@ -100,7 +102,8 @@ impl Truth {
         ];
         let output = git(&path, &arguments, b"");
         let fields: Vec<_> = output.split(|byte| *byte == 0).map(text).collect();
-        let commits = fields.chunks_exact(10).map(|fields| {
+        let (mut commits, mut short_trees) = (HashMap::new(), HashMap::new());
+        for fields in fields.chunks_exact(11) {
             let [
                 id,
                 short_id,
@@ -111,10 +114,11 @@ impl Truth {
                 time,
                 message,
                 tree,
+                short_tree,
                 parents,
             ] = fields
             else {
-                unreachable!("chunks of ten");
+                unreachable!("chunks of eleven");
             };
             let commit = Commit {
                 id: id.clone(),
@@ -133,11 +137,15 @@ impl Truth {
                 parents: parents.split_whitespace().map(str::to_owned).collect(),
                 signature: signatures.remove(id),
             };
-            (id.clone(), commit)
-        });
-        let commits = commits.collect();
+            commits.insert(id.clone(), commit);
+            short_trees.insert(tree.clone(), short_tree.clone());
+        }
         assert!(signatures.is_empty(), "{:?}", signatures.keys());
-        Self { path, commits }
+        Self {
+            path,
+            commits,
+            short_trees,
+        }
     }
 
     pub(super) fn git(&self, arguments: &[&str]) -> Vec<u8> {
@@ -145,11 +153,14 @@ impl Truth {
     }
 }
 
+/// An object: its id, its kind, its content.
+pub(super) type Object = (String, String, Vec<u8>);
+
 /// Has git read objects, all in one go.
 pub(super) fn cat_file(
     repo: &Path,
     ids: impl Iterator<Item = String> + Send,
-    mut each: impl FnMut(String, String, Vec<u8>),
+    mut each: impl FnMut(Object),
 ) {
     let mut child = command(repo, &["cat-file", "--batch", "--buffer"])
         .spawn()
@@ -171,7 +182,7 @@ pub(super) fn cat_file(
             let mut content = vec![0; size.parse::<usize>().expect("a size") + 1];
             stdout.read_exact(&mut content).expect("git writes");
             content.pop();
-            each((*id).to_owned(), (*kind).to_owned(), content);
+            each(((*id).to_owned(), (*kind).to_owned(), content));
             line.clear();
         }
     });

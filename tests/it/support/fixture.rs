@@ -52,7 +52,8 @@ pub(crate) fn import(dir: &Path, name: &str, stream: &[u8]) -> PathBuf {
     path
 }
 
-/// Three commits, a merge, a branch with a slash, tags of every kind, entries of every kind.
+/// Three commits, a merge, a branch with a slash, tags of every kind, entries of every kind, and two blobs whose ids
+/// begin with the same four digits.
 pub(crate) fn small(dir: &Path) -> PathBuf {
     let path = dir.join("small.git");
     if path.exists() {
@@ -82,6 +83,14 @@ blob
 mark :4
 data 9
 README.md
+blob
+mark :5
+data 4
+195
+blob
+mark :6
+data 4
+389
 commit refs/heads/master
 mark :10
 author Ada <ada@example.org> 1500000000 +0200
@@ -95,6 +104,8 @@ M 120000 :4 link
 M 160000 1111111111111111111111111111111111111111 vendored
 M 100644 :1 src/lib/a.txt
 M 100644 :2 src/data.bin
+M 100644 :5 src/twins/one
+M 100644 :6 src/twins/other
 
 commit refs/heads/feature/x
 mark :11

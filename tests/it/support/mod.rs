@@ -11,7 +11,7 @@ use bytes::Bytes;
 use forge::access::Grants;
 use forge::oauth::NewToken;
 use forge::objects::ImportSource;
-use forge::repos::{NewRepo, Visibility};
+use forge::repos::{NewRepo, RepoChange, Visibility};
 use forge::testing::{FixedClock, SeededEntropy};
 use forge::users::{NewUser, User};
 use forge::{App, Caller, Credentials, Forge, Mode, RepoName, RepoPath, Scope, System, Timestamp};
@@ -130,6 +130,19 @@ impl World {
             repo.set_acl(&"reader".parse().unwrap(), Mode::Read)
                 .await
                 .unwrap();
+            let readme = Some(Some(format!("<p>{name}</p>")));
+            let shown = RepoChange {
+                readme,
+                ..RepoChange::default()
+            };
+            if name != "open" {
+                let repo = self
+                    .owner()
+                    .await
+                    .manage_repo(&alice(name), Scope::Repositories)
+                    .await;
+                repo.unwrap().update(&shown).await.unwrap();
+            }
             repo.set_acl(&"writer".parse().unwrap(), Mode::Write)
                 .await
                 .unwrap();

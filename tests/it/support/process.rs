@@ -120,7 +120,7 @@ fn binary() -> PathBuf {
     let binary = profile.join("examples/standalone");
     assert!(
         binary.exists(),
-        "{} is missing: build the examples too, `cargo test --workspace --all-features --tests --examples`",
+        "{} is missing: `cargo build --workspace --all-features --examples` makes it",
         binary.display()
     );
     binary

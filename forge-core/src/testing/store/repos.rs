@@ -220,6 +220,14 @@ async fn a_renamed_repository_takes_a_name_over_from_a_redirect(store: &dyn Stor
     let y = renamed(store, &y, "d", at(3)).await;
     assert_leads(store, &owner, "a", Some(&y)).await;
     assert_leads(store, &owner, "c", Some(&y)).await;
+    // The redirect that was there before is gone for good, not hidden.
+    let x = renamed(store, &x, "a", at(4)).await;
+    let x = renamed(store, &x, "b", at(5)).await;
+    let y = renamed(store, &y, "a", at(6)).await;
+    assert_leads(store, &owner, "a", Some(&y)).await;
+    changed(store, async |tx| tx.delete_repo(y.id).await).await;
+    assert_leads(store, &owner, "a", None).await;
+    assert_leads(store, &owner, "b", Some(&x)).await;
 }
 
 async fn a_repository_can_have_its_old_name_back(store: &dyn Store) {
