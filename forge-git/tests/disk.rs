@@ -263,7 +263,7 @@ async fn new_packs_are_seen_however_many_there_are() {
         assert!(forge.resolve(&format!("n{n}")).await.is_some(), "{n}");
     }
     let packs = fs::read_dir(forge.path("objects/pack")).expect("packs");
-    assert!(packs.count() > 600, "a pack and an index each");
+    assert!(packs.count() >= 600, "a pack and an index each");
     forge.truth.run(&["repack", "-adq"]);
     assert!(forge.resolve("n7").await.is_some());
 }
@@ -359,7 +359,7 @@ async fn a_tag_that_cannot_be_followed_hides_no_other_ref() {
             "tag t{n}\nmark :{}\nfrom :{n}\ntagger C <c@d> 1 +0000\n",
             n + 1
         );
-        stream += "data 1\nx\n\n";
+        stream += "data 1\nx\n";
     }
     forge.truth.import(stream.as_bytes());
     for n in (1..=1100).filter(|n| ![1, 1024, 1100].contains(n)) {

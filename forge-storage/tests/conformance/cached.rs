@@ -129,7 +129,10 @@ async fn the_cost_of_a_read() {
         let path: RepoPath = format!("~alice/r{number}").parse().expect("a path");
         assert!(store.repo_by_path(&path).await.expect("a read").is_none());
     }
-    println!("miss, two statements: {:?}", start.elapsed() / 2_000);
+    println!(
+        "uncached, nothing found, on the pool: {:?}",
+        start.elapsed() / 2_000
+    );
     let tx = store.begin().await.expect("a transaction");
     let start = std::time::Instant::now();
     for _ in 0..2_000 {

@@ -1,14 +1,15 @@
 //! Imports at the start of a process that is killed.
 //!
-//! Invariant: a repository that is there has its whole history. What a cut import leaves on disk is the sweep's affair.
+//! Invariant: a repository that is there has its whole history. What a cut import leaves on disk is the sweep's affair;
+//! the disk is watched here only to find the worst moments.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Rng, Source, check_repo, launch, rounds};
-use crate::support::process::{Client, Launch};
+use crate::support::process::{Client, Launch, Process};
 use crate::support::{Database, fixture};
 
 /// How many commits the repository has whose import is cut off.
@@ -36,9 +37,15 @@ async fn cut_imports(launch: &Launch, dir: &Path, rounds: u64) {
     let mut cut = 0;
     for round in 0..rounds {
         let name = format!("big-{}", known.len());
-        let importing = launch.importing(&name, &source.path).spawn();
-        let life = Rng(round).below(usual + usual / 8);
-        tokio::time::sleep(Duration::from_millis(life)).await;
+        let mut importing = launch.importing(&name, &source.path).spawn();
+        match round % 3 {
+            0 => changed(&mut importing, || repositories(dir)).await,
+            1 => changed(&mut importing, || rows(dir)).await,
+            _ => {
+                let life = Rng(round).below(usual + usual / 8);
+                tokio::time::sleep(Duration::from_millis(life)).await;
+            }
+        }
         let acknowledged = importing.env().is_some();
         importing.kill9().await;
 
@@ -66,6 +73,34 @@ async fn cut_imports(launch: &Launch, dir: &Path, rounds: u64) {
     check_repo(&server.client, &name, Some(&source)).await;
     assert_eq!(walk(&server.client, &name).await, source.commits);
     server.stop().await;
+}
+
+/// Waits for the moment in which an import makes its repository visible, on disk or in the database.
+async fn changed<T: PartialEq>(importing: &mut Process, look: impl Fn() -> T) {
+    importing.says("importing ").await;
+    let before = look();
+    while look() == before && importing.env().is_none() {
+        // What is waited for lasts less than a timer's tick.
+        std::thread::sleep(Duration::from_micros(50));
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How many directories there are where repositories are.
+fn repositories(dir: &Path) -> usize {
+    let below = |path: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(path).into_iter().flatten();
+        entries.flatten().map(|entry| entry.path()).collect()
+    };
+    let root = below(&dir.join("data/repositories/repos"));
+    let leaves = root.iter().flat_map(|top| below(top));
+    leaves.flat_map(|middle| below(&middle)).count()
+}
+
+/// What a commit to SQLite changes; nothing does on PostgreSQL.
+fn rows(dir: &Path) -> Option<(u64, SystemTime)> {
+    let log = dir.join("data/forge.db-wal").metadata().ok()?;
+    Some((log.len(), log.modified().ok()?))
 }
 
 /// How many commits the log has, over all pages.
