@@ -23,6 +23,11 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 /// After how long without use a connection to PostgreSQL is tried out before it is used.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// How often the lock of a SQLite file is tried.
+const LOCK_ATTEMPTS: u32 = 20;
+/// How long after each try.
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
+
 /// Connections, and what must live as long as they do.
 pub(crate) struct Connected {
     pub(crate) db: DatabaseConnection,
@@ -45,7 +50,7 @@ pub(crate) async fn connect(url: &str) -> Result<Connected> {
 async fn sqlite(url: &str) -> Result<Connected> {
     let (path, create) = sqlite_path(url)?;
     let path = resolved(&path)?;
-    let lock = lock_beside(&path)?;
+    let lock = lock_beside(&path).await?;
     let readers = std::thread::available_parallelism().map_or(4, usize::from);
 
     let mut options = ConnectOptions::new("sqlite:forge");
@@ -147,7 +152,7 @@ fn resolved(path: &Path) -> Result<PathBuf> {
     Ok(parent.join(name))
 }
 
-fn lock_beside(path: &Path) -> Result<File> {
+async fn lock_beside(path: &Path) -> Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock = File::options()
@@ -161,14 +166,18 @@ fn lock_beside(path: &Path) -> Result<File> {
                 Path::new(&name).display()
             ))
         })?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::conflict(
-            "database",
-            format!("{} is in use by another process", path.display()),
-        )),
-        Err(TryLockError::Error(error)) => Err(Error::unavailable(error)),
+    // A process that was killed may leave a child that has not yet let go of what it inherited.
+    for _ in 0..LOCK_ATTEMPTS {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(TryLockError::Error(error)) => return Err(Error::unavailable(error)),
+        }
     }
+    Err(Error::conflict(
+        "database",
+        format!("{} is in use by another process", path.display()),
+    ))
 }
 
 fn invalid(reason: impl Into<String>) -> Error {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bstr::{BString, ByteSlice as _};
-use bytes::{Bytes, BytesMut};
+use bstr::BString;
+use bytes::Bytes;
 use forge_core::artifacts::Artifact;
 use forge_core::http::BoxError;
 use forge_core::repos::Repository;
@@ -26,6 +26,8 @@ use crate::target::{Target, text, user_name};
 
 /// How much of a form may come before the file's content, in bytes.
 const MAX_PREAMBLE: usize = 256 * 1024;
+/// How much of a form is looked at in one go until then, in bytes.
+const SLICE: usize = 16 * 1024;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct View {
@@ -70,7 +72,7 @@ pub(crate) async fn attach(
     let boundary = multer::parse_boundary(header.unwrap_or_default())
         .map_err(|_| Error::invalid("file", "file must come as multipart/form-data"))?;
     let begun = Arc::new(AtomicBool::new(false));
-    let content = bounded(request, &boundary, Arc::clone(&begun)).await?;
+    let content = bounded(request, Arc::clone(&begun));
     let mut form = multer::Multipart::new(content, boundary);
     let file = loop {
         match form.next_field().await.map_err(|error| broken(&error))? {
@@ -98,31 +100,37 @@ pub(crate) async fn attach(
 }
 
 /// The form's bytes. What comes before the file's content is parsed in memory, so it may not be long; and the parser
-/// takes what it can get before it looks at it, so it gets one piece at a time.
+/// takes all it can get before it looks at it, so until then it gets little at a time.
 ///
-/// The parser also gives up if the first boundary and the end of the body arrive between two looks of its own; so
-/// everything up to the first boundary is there before it looks at all.
-async fn bounded(
+/// The parser also gives up if the first boundary and the end of the body arrive between two looks of its own, so there is
+/// a pause before each piece and before the end.
+fn bounded(
     request: Request,
-    boundary: &str,
     begun: Arc<AtomicBool>,
-) -> Result<impl Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static> {
-    let ended = |_| Error::invalid("file", "the form ended early");
-    let mut body = request.into_body().into_data_stream();
-    let mut beginning = BytesMut::new();
-    while beginning.len() <= MAX_PREAMBLE && beginning.find(boundary).is_none() {
-        match body.next().await {
-            Some(piece) => beginning.extend_from_slice(&piece.map_err(ended)?),
-            None => break,
-        }
-    }
-    let mut before = 0;
-    let paced = body.then(async |piece| {
+) -> impl Stream<Item = std::result::Result<Bytes, BoxError>> + Send + 'static {
+    let flag = Arc::clone(&begun);
+    let slices = request
+        .into_body()
+        .into_data_stream()
+        .flat_map(move |piece| {
+            let begun = Arc::clone(&flag);
+            let mut left = Some(piece);
+            stream::iter(std::iter::from_fn(move || match left.take()? {
+                Ok(mut piece) if piece.len() > SLICE && !begun.load(Ordering::Relaxed) => {
+                    let slice = piece.split_to(SLICE);
+                    left = Some(Ok(piece));
+                    Some(Ok(slice))
+                }
+                piece => Some(piece),
+            }))
+        });
+    let end = stream::once(async { None });
+    let paced = slices.map(Some).chain(end).then(async |piece| {
         tokio::task::yield_now().await;
         piece
     });
-    let pieces = stream::once(async move { Ok(beginning.freeze()) }).chain(paced);
-    Ok(pieces.map(move |piece| {
+    let mut before = 0;
+    paced.filter_map(std::future::ready).map(move |piece| {
         let piece = piece?;
         if !begun.load(Ordering::Relaxed) {
             before += piece.len();
@@ -131,7 +139,7 @@ async fn bounded(
             }
         }
         Ok(piece)
-    }))
+    })
 }
 
 fn broken(error: &multer::Error) -> Error {
