@@ -6,9 +6,9 @@
 //! Invariant: the fields of a capability are private to this module, so having one is the proof that the check was
 //! made. A capability is a snapshot for the length of one request: nothing stores one; jobs carry ids.
 //!
-//! ```compile_fail,E0451
+//! ```compile_fail
 //! // A capability cannot be made outside this module...
-//! let repo = forge_core::ReadRepo { caller: todo!(), repo: todo!(), level: todo!() };
+//! fn make(caller: forge_core::Caller) -> forge_core::ReadRepo { forge_core::ReadRepo { caller } }
 //! ```
 //!
 //! ```compile_fail,E0423
