@@ -10,8 +10,8 @@ pub use forge_core::testing;
 pub use forge_core::{
     Account, Actor, Caller, Clock, Credentials, Entropy, Error, Event, EventKind, FieldError,
     Forge, Grants, Level, Limits, ManageRepo, Migration, Mode, Objects, Oid, Page, Paged, Plugin,
-    ReadRepo, RefName, RepoName, RepoPath, Result, RevSpec, Scope, Stop, System, SystemClock,
-    SystemEntropy, Timestamp, TreePath, UserName,
+    ReadRepo, RefName, RepoId, RepoName, RepoPath, Result, RevSpec, Scope, Stop, System,
+    SystemClock, SystemEntropy, Timestamp, TreePath, UserName,
 };
 pub use forge_core::{
     access, acls, artifacts, blobs, clock, events, http, names, oauth, objects, repos, store, users,

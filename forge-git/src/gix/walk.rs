@@ -72,7 +72,12 @@ struct Met {
     time: u64,
     turn: Reverse<u32>,
     node: Node,
+    /// Its parents in the graph, which are read along with its time; `None` if it is to be asked for them.
+    parents: Option<[Node; 2]>,
 }
+
+/// In the place of a parent that there is none of.
+const NO_PARENT: Node = u32::MAX;
 
 /// A walk that has got somewhere.
 pub(super) struct Walker<'a> {
@@ -108,11 +113,20 @@ impl<'a> Walker<'a> {
 
     /// The next commit.
     pub(super) fn step(&mut self) -> Result<Option<Node>> {
-        let Some(Met { node, .. }) = self.ahead.pop() else {
+        let Some(Met { node, parents, .. }) = self.ahead.pop() else {
             return Ok(None);
         };
         match node.checked_sub(self.nodes.known) {
-            None => self.meet_parents_in_graph(node)?,
+            None => {
+                // Counting another holder of the graph for each commit would cost as much as the rest of the step.
+                let graph = self.nodes.graph.take();
+                let met = match &graph {
+                    Some(graph) => self.meet_parents_in_graph(graph, node, parents),
+                    None => Ok(()),
+                };
+                self.nodes.graph = graph;
+                met?;
+            }
             Some(place) => {
                 let parents = self.parents.get_mut(place as usize);
                 for parent in parents.map(std::mem::take).unwrap_or_default() {
@@ -150,7 +164,7 @@ impl<'a> Walker<'a> {
             .push(parents.ok_or_else(|| Error::internal("a parent of another hash's id"))?);
         self.nodes.table.push(*id);
         self.places.insert(*id, node);
-        self.push(time, node);
+        self.push(time, node, None);
         Ok(())
     }
 
@@ -166,12 +180,20 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn meet_parents_in_graph(&mut self, node: Node) -> Result<()> {
-        let Some(graph) = self.nodes.graph.clone() else {
+    fn meet_parents_in_graph(
+        &mut self,
+        graph: &Graph,
+        node: Node,
+        parents: Option<[Node; 2]>,
+    ) -> Result<()> {
+        if let Some(parents) = parents {
+            for parent in parents.into_iter().filter(|parent| *parent != NO_PARENT) {
+                self.meet_in_graph(graph, Position(parent))?;
+            }
             return Ok(());
-        };
+        }
         for parent in graph.commit_at(Position(node)).iter_parents() {
-            self.meet_in_graph(&graph, parent.map_err(fault)?)?;
+            self.meet_in_graph(graph, parent.map_err(fault)?)?;
         }
         Ok(())
     }
@@ -184,15 +206,32 @@ impl<'a> Walker<'a> {
         let word = word.ok_or_else(|| Error::internal("a commit-graph names what it has not"))?;
         if *word & bit == 0 {
             *word |= bit;
-            let time = graph.commit_at(position).committer_timestamp();
-            self.push(time, position.0);
+            let commit = graph.commit_at(position);
+            let time = commit.committer_timestamp();
+            let mut parents = Some([NO_PARENT; 2]);
+            for (which, parent) in commit.iter_parents().enumerate() {
+                match parents.as_mut().and_then(|parents| parents.get_mut(which)) {
+                    Some(place) => *place = parent.map_err(fault)?.0,
+                    // More than two are rare enough to be read again.
+                    None => {
+                        parents = None;
+                        break;
+                    }
+                }
+            }
+            self.push(time, position.0, parents);
         }
         Ok(())
     }
 
-    fn push(&mut self, time: u64, node: Node) {
+    fn push(&mut self, time: u64, node: Node, parents: Option<[Node; 2]>) {
         let turn = Reverse(self.turn);
         self.turn += 1;
-        self.ahead.push(Met { time, turn, node });
+        self.ahead.push(Met {
+            time,
+            turn,
+            node,
+            parents,
+        });
     }
 }

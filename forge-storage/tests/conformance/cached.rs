@@ -2,9 +2,7 @@
 
 use chrono::TimeDelta;
 use forge_core::Grants;
-use forge_core::names::RepoPath;
 use forge_core::oauth::{NewToken, OauthReads as _, TokenHash};
-use forge_core::repos::{NewRepo, RepoOrRedirect, RepoReads as _, Visibility};
 use forge_core::store::Store as _;
 
 use crate::databases::sqlite;
