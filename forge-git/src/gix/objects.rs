@@ -115,11 +115,12 @@ impl Reader<'_> {
 
     /// A commit that must be there.
     pub(super) fn commit(&self, id: &ObjectId, buffer: &mut Vec<u8>) -> Result<Commit> {
-        if let Some((kind, size)) = self.header(id)? {
-            check_size(kind, size)?;
-        }
         match self.read(id, buffer)? {
-            Some(Kind::Commit) => decode::commit(oid(id)?, buffer),
+            Some(Kind::Commit) => {
+                // Afterwards: to ask for the size first is a second search for each commit, and one buffer serves all.
+                check_size(Kind::Commit, buffer.len() as u64)?;
+                decode::commit(oid(id)?, buffer)
+            }
             _ => Err(Error::internal(format!("no commit {id}"))),
         }
     }
