@@ -8,7 +8,6 @@
 //! that the graph does not know. A graph is closed (it holds the parents of all its commits), so once a line of
 //! history has reached it, no object is read any more.
 
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
@@ -69,13 +68,17 @@ impl Nodes {
 /// A commit that was met and not yet passed. The greatest is next.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Met {
-    time: u64,
-    turn: Reverse<u32>,
+    /// The time, and below it the turn, counted down: one comparison, since a walk does little else.
+    key: u64,
     node: Node,
-    /// Its parents in the graph, which are read along with its time; `None` if it is to be asked for them.
-    parents: Option<[Node; 2]>,
+    /// Its parents in the graph, which are read along with its time; [`MANY`] first if it is to be asked for them.
+    parents: [Node; 2],
 }
 
+/// How many bits of a key tell the turn; a commit-graph holds 34 of the time.
+const TURN_BITS: u32 = 30;
+/// In the place of the first parent if there are more than two, or none of them is a position.
+const MANY: Node = u32::MAX - 1;
 /// In the place of a parent that there is none of.
 const NO_PARENT: Node = u32::MAX;
 
@@ -164,8 +167,7 @@ impl<'a> Walker<'a> {
             .push(parents.ok_or_else(|| Error::internal("a parent of another hash's id"))?);
         self.nodes.table.push(*id);
         self.places.insert(*id, node);
-        self.push(time, node, None);
-        Ok(())
+        self.push(time, node, [MANY; 2])
     }
 
     fn links(&mut self, id: &ObjectId) -> Result<Links> {
@@ -184,9 +186,9 @@ impl<'a> Walker<'a> {
         &mut self,
         graph: &Graph,
         node: Node,
-        parents: Option<[Node; 2]>,
+        parents: [Node; 2],
     ) -> Result<()> {
-        if let Some(parents) = parents {
+        if parents[0] != MANY {
             for parent in parents.into_iter().filter(|parent| *parent != NO_PARENT) {
                 self.meet_in_graph(graph, Position(parent))?;
             }
@@ -208,30 +210,31 @@ impl<'a> Walker<'a> {
             *word |= bit;
             let commit = graph.commit_at(position);
             let time = commit.committer_timestamp();
-            let mut parents = Some([NO_PARENT; 2]);
+            let mut parents = [NO_PARENT; 2];
             for (which, parent) in commit.iter_parents().enumerate() {
-                match parents.as_mut().and_then(|parents| parents.get_mut(which)) {
+                match parents.get_mut(which) {
                     Some(place) => *place = parent.map_err(fault)?.0,
-                    // More than two are rare enough to be read again.
+                    // So many are rare enough to be read again.
                     None => {
-                        parents = None;
+                        parents[0] = MANY;
                         break;
                     }
                 }
             }
-            self.push(time, position.0, parents);
+            self.push(time, position.0, parents)?;
         }
         Ok(())
     }
 
-    fn push(&mut self, time: u64, node: Node, parents: Option<[Node; 2]>) {
-        let turn = Reverse(self.turn);
+    fn push(&mut self, time: u64, node: Node, parents: [Node; 2]) -> Result<()> {
+        let left = (1 << TURN_BITS) - 1 - u64::from(self.turn);
+        if left == 0 {
+            return Err(Error::internal("a history with too many commits"));
+        }
         self.turn += 1;
-        self.ahead.push(Met {
-            time,
-            turn,
-            node,
-            parents,
-        });
+        let newest = u64::MAX >> TURN_BITS;
+        let key = time.min(newest) << TURN_BITS | left;
+        self.ahead.push(Met { key, node, parents });
+        Ok(())
     }
 }
