@@ -13,6 +13,7 @@ use crate::blobs::Blobs;
 use crate::clock::{Clock, Entropy, Timestamp};
 use crate::events::{Event, EventKind};
 use crate::http::Origin;
+use crate::limits::Limits;
 use crate::objects::GitBackend;
 use crate::plugin::Plugin;
 use crate::store::Store;
@@ -39,25 +40,6 @@ pub struct Parts {
     pub meta_origin: Origin,
     /// Limits on what comes from outside.
     pub limits: Limits,
-}
-
-/// Limits on what comes from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The largest artifact, in bytes; 1 GiB unless set.
-    pub artifact_bytes: u64,
-    /// The largest body of an API request that is no upload, in bytes; 1 MiB unless set.
-    pub body_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            artifact_bytes: 1 << 30,
-            body_bytes: 1 << 20,
-        }
-    }
 }
 
 /// A forge: a cheap handle to clone.

@@ -84,6 +84,11 @@ impl http_body::Body for Body {
     }
 }
 
+/// The address of the client, as whoever accepted the connection knows it: put into a request's extensions by the
+/// server, or by a host that knows better because it stands behind a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Peer(pub std::net::IpAddr);
+
 /// A tower service that answers every request it is given: one service of the forge, or a plugin's routes.
 #[derive(Clone)]
 pub struct Routes(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);

@@ -27,6 +27,10 @@ ids! {
     UserId,
     /// A token's row.
     TokenId,
+    /// The row of a user's SSH key.
+    KeyId,
+    /// The row of a repository's SSH key.
+    DeployKeyId,
     /// A repository's row, and the name of its directory.
     RepoId,
     /// An access list entry's row.

@@ -14,9 +14,12 @@ pub mod blobs;
 pub mod clock;
 pub mod events;
 pub mod http;
+pub mod keys;
+pub mod limits;
 pub mod names;
 pub mod oauth;
 pub mod objects;
+pub mod push;
 pub mod repos;
 pub mod store;
 pub mod users;
@@ -31,14 +34,15 @@ mod stop;
 pub mod testing;
 
 pub use access::{
-    Account, Actor, Caller, Credentials, Grants, Level, ManageRepo, Mode, Objects, ReadRepo, Scope,
-    System,
+    Account, Actor, Caller, Credentials, Grants, Level, ManageRepo, Mode, Objects, PushTarget,
+    ReadRepo, Scope, System, WriteRepo,
 };
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use error::{Error, FieldError, Result, Source};
 pub use events::{Event, EventKind};
-pub use forge::{Forge, Limits, Parts};
-pub use ids::{AclId, ArtifactId, JobId, RepoId, TokenId, UserId};
+pub use forge::{Forge, Parts};
+pub use ids::{AclId, ArtifactId, DeployKeyId, JobId, KeyId, RepoId, TokenId, UserId};
+pub use limits::Limits;
 pub use names::{RefName, RepoName, RepoPath, RevSpec, TreePath, UserName};
 pub use objects::Oid;
 pub use page::{PAGE_SIZE, Page, Paged};

@@ -154,8 +154,24 @@ impl FromStr for RepoPath {
 }
 
 /// A full ref name, `refs/…` or `HEAD`, as `git check-ref-format` allows it. Not necessarily UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RefName(BString);
+
+impl TryFrom<String> for RefName {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl From<RefName> for String {
+    /// As [`RefName`] prints: a name that is not UTF-8 does not come back.
+    fn from(name: RefName) -> Self {
+        name.to_string()
+    }
+}
 
 impl RefName {
     /// Checks a name.

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 
 use crate::events::{Event, Job};
 use crate::http::Routes;
+use crate::push::{PendingPush, Push, Verdict};
 use crate::{Forge, Result, Stop};
 
 /// A change of a plugin's tables; run once, in order, in the dialect of the store.
@@ -57,6 +58,20 @@ pub trait Plugin: Send + Sync + 'static {
     fn routes(&self, forge: &Forge) -> Option<Routes> {
         let _ = forge;
         None
+    }
+
+    /// Somebody pushes, and nothing has happened yet: the plugin may refuse it. All plugins together have ten seconds
+    /// unless [`crate::limits::PushLimits`] says otherwise; an error refuses the push and says no more to the pusher.
+    async fn pre_receive(&self, forge: &Forge, push: &PendingPush<'_>) -> Result<Verdict> {
+        let _ = (forge, push);
+        Ok(Verdict::Accept)
+    }
+
+    /// Refs were pushed; the lines returned are shown to the pusher. Called at most once, and not at all if the process
+    /// dies: what must not be missed is done in [`Plugin::on_event`].
+    async fn post_receive(&self, forge: &Forge, push: &Push) -> Result<Vec<String>> {
+        let _ = (forge, push);
+        Ok(Vec::new())
     }
 
     /// Something happened. Called after its transaction is committed, at least once; an error has it called again

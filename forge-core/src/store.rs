@@ -9,22 +9,44 @@ use crate::Result;
 use crate::acls::{AclReads, AclWrites};
 use crate::artifacts::{ArtifactReads, ArtifactWrites};
 use crate::events::EventWrites;
+use crate::keys::{KeyReads, KeyWrites};
 use crate::oauth::{OauthReads, OauthWrites};
 use crate::plugin::Migration;
+use crate::push::{PushReads, PushWrites};
 use crate::repos::{RepoReads, RepoWrites};
 use crate::users::{UserReads, UserWrites};
 
 /// Everything that can be read.
-pub trait Reads: AclReads + ArtifactReads + OauthReads + RepoReads + UserReads {}
-impl<T: AclReads + ArtifactReads + OauthReads + RepoReads + UserReads> Reads for T {}
+pub trait Reads:
+    AclReads + ArtifactReads + KeyReads + OauthReads + PushReads + RepoReads + UserReads
+{
+}
+impl<T> Reads for T where
+    T: AclReads + ArtifactReads + KeyReads + OauthReads + PushReads + RepoReads + UserReads
+{
+}
 
 /// Everything that can be written.
 pub trait Writes:
-    AclWrites + ArtifactWrites + EventWrites + OauthWrites + RepoWrites + UserWrites
+    AclWrites
+    + ArtifactWrites
+    + EventWrites
+    + KeyWrites
+    + OauthWrites
+    + PushWrites
+    + RepoWrites
+    + UserWrites
 {
 }
-impl<T: AclWrites + ArtifactWrites + EventWrites + OauthWrites + RepoWrites + UserWrites> Writes
-    for T
+impl<T> Writes for T where
+    T: AclWrites
+        + ArtifactWrites
+        + EventWrites
+        + KeyWrites
+        + OauthWrites
+        + PushWrites
+        + RepoWrites
+        + UserWrites
 {
 }
 

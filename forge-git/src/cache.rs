@@ -162,6 +162,14 @@ impl<B: GitBackend> GitBackend for Cached<B> {
         self.inner.sweep(before).await
     }
 
+    async fn recover(&self) -> Result<()> {
+        self.inner.recover().await
+    }
+
+    async fn maintain(&self, repo: RepoId) -> Result<()> {
+        self.inner.maintain(repo).await
+    }
+
     fn open(&self, repo: RepoId) -> Result<Arc<dyn GitRepo>> {
         Ok(Arc::new(CachedRepo {
             inner: self.inner.open(repo)?,

@@ -1,7 +1,8 @@
 //! The one place that starts `git`: its command line, environment and configuration, and its end.
 //!
-//! Invariant: a child sees no variable of ours but `PATH`, asks nobody anything, and dies with everything it started
-//! when its handle is dropped. Nothing a user wrote is read as an option, and no shell is started here; git itself
+//! Invariant: a child sees no variable of ours but `PATH`, asks nobody anything, and ends with everything it started
+//! when its handle is dropped: it is asked to (SIGTERM), and made to after a while, except where that would leave locks
+//! behind. Nothing a user wrote is read as an option, and no shell is started here; git itself
 //! starts one for `core.alternateRefsCommand` and to read from a path: it reads fixed words of ours, and the path as
 //! git quotes it. What the subcommands mean is not known here.
 
@@ -12,12 +13,13 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use bstr::ByteSlice as _;
 use forge_core::{Error, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+
+use crate::words;
 
 /// The most output kept of a child that is not streamed, in bytes.
 const MAX_OUTPUT: u64 = 16 << 20;
@@ -25,6 +27,8 @@ const MAX_OUTPUT: u64 = 16 << 20;
 const MAX_LINE: usize = 1024;
 /// How many lines of a child's messages are kept for the error.
 const MAX_LINES: usize = 8;
+/// How long a child that was asked to end may take before it is made to.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a child that has closed its output may take to end.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -33,6 +37,7 @@ const GRACE: Duration = Duration::from_secs(30);
 pub(crate) struct Git {
     command: Command,
     config: Vec<(String, OsString)>,
+    is_spared: bool,
 }
 
 impl Git {
@@ -71,11 +76,11 @@ impl Git {
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
+            .process_group(0);
         let git = Self {
             command,
             config: Vec::new(),
+            is_spared: false,
         };
         git.config("core.hooksPath", "/dev/null")
             .config("core.alternateRefsCommand", "exit 0 #")
@@ -107,6 +112,24 @@ impl Git {
         self
     }
 
+    /// A variable of its environment.
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// It holds locks: it is asked to end, but never killed, which would leave them behind.
+    pub(crate) fn spared(mut self) -> Self {
+        self.is_spared = true;
+        self
+    }
+
+    /// Starts it to talk to: input, output and messages are pipes, and all of them must be served.
+    pub(crate) fn converse(mut self) -> Result<Child> {
+        self.command.stdin(Stdio::piped());
+        self.start(Stdio::piped())
+    }
+
     /// Starts it to read its output. Nobody hears its messages: a pipe for them that nobody empties would stop it.
     pub(crate) fn spawn(self) -> Result<Child> {
         self.start(Stdio::null())
@@ -122,14 +145,18 @@ impl Git {
         }
         let child = self.command.stderr(messages).spawn();
         let child = child.map_err(|e| Error::internal(CannotStart(e)))?;
-        Ok(Child { child })
+        Ok(Child {
+            group: child.id().and_then(|id| i32::try_from(id).ok()),
+            child: Some(child),
+            is_spared: self.is_spared,
+        })
     }
 
     /// Runs it to its end, telling each line of its messages.
     pub(crate) async fn run(self, mut tell: impl FnMut(&str)) -> Result<Output> {
         let mut child = self.start(Stdio::piped())?;
         let mut messages = Messages::default();
-        let (stdout, stderr) = (child.child.stdout.take(), child.child.stderr.take());
+        let (stdout, stderr) = (child.stdout().ok(), child.stderr().ok());
         let read = async {
             let mut out = Vec::new();
             if let Some(stdout) = stdout {
@@ -199,35 +226,92 @@ impl Output {
     }
 }
 
-/// A running `git`. Dropped, it is killed together with what it started.
+/// A running `git`. Dropped, it is ended together with what it started.
 #[derive(Debug)]
 pub(crate) struct Child {
-    child: tokio::process::Child,
+    /// Taken when it has ended, or by whoever ends it.
+    child: Option<tokio::process::Child>,
+    group: Option<i32>,
+    is_spared: bool,
 }
 
 impl Child {
+    /// What it reads, once.
+    pub(crate) fn stdin(&mut self) -> Result<ChildStdin> {
+        let stdin = self.child.as_mut().and_then(|child| child.stdin.take());
+        stdin.ok_or_else(|| Error::internal("the input was taken already"))
+    }
+
     /// Its output, once.
     pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
-        let stdout = self.child.stdout.take();
+        let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
         stdout.ok_or_else(|| Error::internal("the output was taken already"))
+    }
+
+    /// Its messages, once.
+    pub(crate) fn stderr(&mut self) -> Result<ChildStderr> {
+        let stderr = self.child.as_mut().and_then(|child| child.stderr.take());
+        stderr.ok_or_else(|| Error::internal("the messages were taken already"))
+    }
+
+    /// Its process number, as long as nobody has waited for its end.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().and_then(tokio::process::Child::id)
     }
 
     /// Waits for its end, after its output has ended; whether that was a good one.
     pub(crate) async fn wait(&mut self) -> Result<bool> {
-        let status = tokio::time::timeout(GRACE, self.child.wait())
+        Ok(self.exit_code().await? == Some(0))
+    }
+
+    /// Waits for its end, after its output has ended; its exit code, or `None` if a signal ended it.
+    pub(crate) async fn exit_code(&mut self) -> Result<Option<i32>> {
+        let Some(child) = &mut self.child else {
+            return Err(Error::internal("a child is waited for twice"));
+        };
+        let status = tokio::time::timeout(GRACE, child.wait())
             .await
             .map_err(|_| Error::internal("git closed its output and did not end"))?;
-        Ok(status.map_err(Error::internal)?.success())
+        // Nobody is left whose group could be meant.
+        self.child = None;
+        Ok(status.map_err(Error::internal)?.code())
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
+        let (Some(mut child), Some(group)) = (self.child.take(), self.group) else {
+            return;
+        };
         // There is an id as long as nobody has waited for it, so the number still is this child's group.
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
-            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        if child.id().is_none() {
+            return;
+        }
+        // What it waits for or would write to: closed pipes end most of them by themselves.
+        drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
+        signal(group, Signal::SIGTERM);
+        let is_spared = self.is_spared;
+        let end = async move {
+            if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() && !is_spared {
+                signal(group, Signal::SIGKILL);
+            }
+            // What is not waited for stays as a zombie.
+            let _ = child.wait().await;
+            if !is_spared {
+                // The others of its group may have taken no notice of the signal.
+                signal(group, Signal::SIGKILL);
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(end)),
+            Err(_) if !is_spared => signal(group, Signal::SIGKILL),
+            Err(_) => {}
         }
     }
+}
+
+fn signal(group: i32, signal: Signal) {
+    let _ = killpg(Pid::from_raw(group), signal);
 }
 
 /// The lines a child writes for people. Progress is overwritten in place by carriage returns: such lines are told, but
@@ -263,7 +347,7 @@ impl Messages {
     }
 
     fn end_of_line(&mut self, keep: bool, tell: &mut impl FnMut(&str)) {
-        let line = clean(&std::mem::take(&mut self.line));
+        let line = words::line(&std::mem::take(&mut self.line));
         if line.is_empty() {
             return;
         }
@@ -275,14 +359,6 @@ impl Messages {
             self.last.push(line);
         }
     }
-}
-
-/// A line for people: UTF-8 without control characters.
-fn clean(line: &[u8]) -> String {
-    let mut text = line.to_str_lossy().into_owned();
-    text.retain(|c| !c.is_control());
-    text.truncate(text.trim_end().len());
-    text
 }
 
 #[cfg(test)]
@@ -344,7 +420,7 @@ mod tests {
             .config("alias.linger", "!sleep 600 & wait")
             .spawn()
             .expect("started");
-        let group = Pid::from_raw(i32::try_from(child.child.id().expect("running")).expect("id"));
+        let group = Pid::from_raw(i32::try_from(child.id().expect("running")).expect("id"));
         killpg(group, None).expect("there is such a group");
         drop(child);
         for _ in 0..100 {

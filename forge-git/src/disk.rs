@@ -153,6 +153,14 @@ impl GitBackend for Disk {
         .await
     }
 
+    async fn recover(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn maintain(&self, _repo: RepoId) -> Result<()> {
+        Ok(())
+    }
+
     fn open(&self, repo: RepoId) -> Result<Arc<dyn GitRepo>> {
         Ok(Arc::new(self.repo(repo)))
     }

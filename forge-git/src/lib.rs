@@ -1,7 +1,7 @@
 //! Git repositories on disk: read in process with gitoxide, fetched by git itself.
 //!
 //! [`Git`] is the [`GitBackend`] of a forge. Invariant: a repository is its number; nothing here knows names, users or
-//! permissions. It does not accept pushes.
+//! permissions; [`Transport`], which serves clones and pushes of what a [`Git`] keeps, asks the forge for them.
 
 mod cache;
 mod child;
@@ -9,9 +9,18 @@ mod content;
 mod decode;
 mod disk;
 mod gix;
+mod http;
 mod import;
 mod layout;
+mod permits;
+mod pkt;
+mod receive_pack;
 mod scratch;
+#[cfg(feature = "ssh")]
+mod ssh;
+mod transport;
+mod upload_pack;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +33,7 @@ use forge_core::{RefName, RepoId, Result, Timestamp};
 pub use cache::Cached;
 use disk::Disk;
 use layout::Layout;
+pub use transport::Transport;
 
 /// Memory for what was read, in bytes, unless [`Git::cache_bytes`] says otherwise.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
@@ -101,6 +111,14 @@ impl GitBackend for Git {
 
     async fn sweep(&self, before: Timestamp) -> Result<Vec<RepoId>> {
         self.reads.sweep(before).await
+    }
+
+    async fn recover(&self) -> Result<()> {
+        self.reads.recover().await
+    }
+
+    async fn maintain(&self, repo: RepoId) -> Result<()> {
+        self.reads.maintain(repo).await
     }
 
     fn open(&self, repo: RepoId) -> Result<Arc<dyn GitRepo>> {

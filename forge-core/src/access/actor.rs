@@ -3,6 +3,7 @@
 //! Invariant: an [`Actor`] comes out of verified credentials alone. It carries no rights.
 
 use crate::ids::UserId;
+use crate::keys::Fingerprint;
 
 /// Whoever makes a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Actor {
     Anonymous,
     /// A user of this forge, in good standing.
     User(UserId),
+    /// Whoever holds a repository's deploy key: nobody, except to that repository.
+    DeployKey,
 }
 
 /// What a request shows to prove who makes it.
@@ -21,6 +24,8 @@ pub enum Credentials<'a> {
     None,
     /// The text of a token.
     Token(&'a str),
+    /// An SSH key whose signature was verified.
+    SshKey(Fingerprint),
 }
 
 impl std::fmt::Debug for Credentials<'_> {
@@ -28,6 +33,7 @@ impl std::fmt::Debug for Credentials<'_> {
         f.write_str(match self {
             Self::None => "None",
             Self::Token(_) => "Token(..)",
+            Self::SshKey(_) => "SshKey(..)",
         })
     }
 }

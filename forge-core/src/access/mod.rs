@@ -1,6 +1,7 @@
 //! Who may do what. The only place of the workspace that decides it.
 //!
-//! Nobody asks "may I?". A [`Caller`] asks for a capability ([`ReadRepo`], [`Objects`], [`ManageRepo`], [`Account`]),
+//! Nobody asks "may I?". A [`Caller`] asks for a capability ([`ReadRepo`], [`Objects`], [`WriteRepo`], [`ManageRepo`],
+//! [`Account`]),
 //! and the operations are methods of the capability that permits them.
 //!
 //! Invariant: the fields of a capability are private to this module, so having one is the proof that the check was
@@ -32,7 +33,7 @@ mod system;
 
 pub use account::Account;
 pub use actor::{Actor, Credentials};
-pub use caller::Caller;
-pub use repo::{Level, ManageRepo, Objects, ReadRepo};
+pub use caller::{Caller, NewPush, PushTarget};
+pub use repo::{Level, ManageRepo, Objects, ReadRepo, WriteRepo};
 pub use scope::{Grants, Mode, Scope};
 pub use system::System;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::{Actor, Caller, Mode, Scope};
 use crate::objects::GitRepo;
-use crate::repos::{Repository, Visibility};
+use crate::repos::{Owner, Repository, Visibility};
+use crate::store::Tx;
 use crate::{Error, Forge, RepoId, Result};
 
 /// What somebody may do with a repository; each includes those before it.
@@ -23,12 +24,17 @@ pub enum Level {
     Manage,
 }
 
-/// The whole rule. `acl` is the caller's entry in the repository's access list.
+/// The whole rule. `acl` is the caller's entry in the repository's access list, or the mode of the deploy key that the
+/// caller has for it.
 fn level(actor: Actor, repo: &Repository, acl: Option<Mode>) -> Option<Level> {
     match (actor, acl, repo.visibility) {
         (Actor::User(id), _, _) if id == repo.owner.id => Some(Level::Manage),
         (Actor::User(_), Some(Mode::Write), _) => Some(Level::Write),
         (Actor::User(_), Some(Mode::Read), _) => Some(Level::Read),
+        (Actor::DeployKey, Some(Mode::Write), _) => Some(Level::Write),
+        (Actor::DeployKey, Some(Mode::Read), _) => Some(Level::Read),
+        // It opens one repository; any other does not exist for it, public or not.
+        (Actor::DeployKey, None, _) => None,
         (_, _, Visibility::Public | Visibility::Unlisted) => Some(Level::Read),
         (_, _, Visibility::Private) => None,
     }
@@ -45,12 +51,7 @@ pub struct ReadRepo {
 
 impl ReadRepo {
     pub(super) async fn check(caller: &Caller, repo: Repository) -> Result<Self> {
-        let acl = match caller.actor() {
-            Actor::User(id) if id != repo.owner.id => {
-                caller.forge.store().acl_mode(repo.id, id).await?
-            }
-            Actor::User(_) | Actor::Anonymous => None,
-        };
+        let acl = caller.mode_on(caller.forge.store(), &repo).await?;
         let level = level(caller.actor(), &repo, acl).ok_or(Error::NotFound)?;
         Ok(Self {
             caller: caller.clone(),
@@ -99,6 +100,29 @@ impl ReadRepo {
         })
     }
 
+    /// Who was given it.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        self.caller.actor()
+    }
+
+    /// Notes that the key with which the caller came in was used, to the minute. Not knowing it is no reason to refuse.
+    pub async fn note_key_use(&self) {
+        if let Err(error) = self.caller.note_key_use(self.repo.id).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the use of a key is not noted"
+            );
+        }
+    }
+
+    pub(super) fn write(self) -> Result<WriteRepo> {
+        if self.level < Level::Write {
+            return Err(Error::forbidden("access denied"));
+        }
+        Ok(WriteRepo(self))
+    }
+
     pub(super) fn manage(self) -> Result<ManageRepo> {
         if self.level < Level::Manage {
             return Err(Error::forbidden(
@@ -132,12 +156,70 @@ impl Objects {
         self.repo.get()
     }
 
+    /// Who was given them.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        self.repo.actor()
+    }
+
+    /// As [`ReadRepo::note_key_use`].
+    pub async fn note_key_use(&self) {
+        self.repo.note_key_use().await;
+    }
+
+    /// The repository together with the objects of a push that is asked for.
+    pub(crate) fn quarantined(repo: &WriteRepo, git: Arc<dyn GitRepo>) -> Self {
+        Self {
+            repo: repo.0.clone(),
+            git,
+        }
+    }
+
     pub(crate) fn forge(&self) -> &Forge {
         self.repo.forge()
     }
 
     pub(crate) fn git(&self) -> &dyn GitRepo {
         &*self.git
+    }
+}
+
+/// A repository to push to.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct WriteRepo(ReadRepo);
+
+impl WriteRepo {
+    /// Makes the access decision once more, with the rows that a transaction sees.
+    pub(crate) async fn still_holds(&self, rows: &dyn Tx) -> Result<()> {
+        let repo = rows.repo(self.id()).await?.ok_or(Error::NotFound)?;
+        let caller = &self.0.caller;
+        let acl = caller.mode_on(rows, &repo).await?;
+        match level(caller.actor(), &repo, acl) {
+            Some(level) if level >= Level::Write => Ok(()),
+            Some(_) => Err(Error::forbidden("access denied")),
+            None => Err(Error::NotFound),
+        }
+    }
+
+    /// Whom a push is said to come from; the repository's owner for a deploy key.
+    pub(crate) fn pusher(&self) -> Owner {
+        let user = self.0.caller.user().ok();
+        user.map_or_else(
+            || self.get().owner.clone(),
+            |user| Owner {
+                id: user.id,
+                name: user.name.clone(),
+            },
+        )
+    }
+}
+
+impl Deref for WriteRepo {
+    type Target = ReadRepo;
+
+    fn deref(&self) -> &ReadRepo {
+        &self.0
     }
 }
 
@@ -190,6 +272,10 @@ mod tests {
             assert_eq!(level(bob, &repo, Some(Mode::Read)), Some(Level::Read));
             assert_eq!(level(bob, &repo, Some(Mode::Write)), Some(Level::Write));
             assert_eq!(level(Actor::Anonymous, &repo, None), strangers);
+            assert_eq!(level(Actor::DeployKey, &repo, None), None);
+            for (mode, given) in [(Mode::Read, Level::Read), (Mode::Write, Level::Write)] {
+                assert_eq!(level(Actor::DeployKey, &repo, Some(mode)), Some(given));
+            }
         }
     }
 }

@@ -140,6 +140,14 @@ impl Grants {
         Self::default()
     }
 
+    /// What a deploy key may do at most.
+    pub(crate) fn transport() -> Self {
+        let mut grants = Self::nothing();
+        grants.grant(Scope::Repositories, Mode::Read);
+        grants.grant(Scope::Objects, Mode::Write);
+        grants
+    }
+
     /// Whether they cover `mode` on `scope`.
     #[must_use]
     pub fn allow(&self, scope: Scope, mode: Mode) -> bool {

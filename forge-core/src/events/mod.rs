@@ -14,6 +14,7 @@ pub use store::EventWrites;
 
 use crate::clock::Timestamp;
 use crate::ids::{JobId, RepoId};
+use crate::push::Push;
 use crate::repos::Repository;
 
 /// Something that happened.
@@ -38,6 +39,8 @@ pub enum EventKind {
     RepoUpdated(Repository),
     /// A repository was deleted; this is what it was.
     RepoDeleted(Repository),
+    /// Refs were pushed: those that moved. SourceHut's name for it.
+    GitPostReceive(Push),
 }
 
 /// Work for a worker.
@@ -61,6 +64,10 @@ pub enum Task {
         /// What the plugin understands.
         payload: serde_json::Value,
     },
+    /// Put a repository's files in order, if it is worth the while.
+    Maintain(RepoId),
+    /// Remove a repository that was made for a push, unless something was pushed to it.
+    CollectRepo(RepoId),
     /// Remove a deleted repository's files.
     RemoveRepo(RepoId),
     /// Remove deleted artifacts' content.

@@ -35,6 +35,7 @@ impl Forge {
     /// # Errors
     /// None after the start: failures are logged, and what failed is tried again.
     pub async fn work(&self, stop: Stop) -> Result<()> {
+        self.git().recover().await?;
         let mut tx = self.store().begin().await?;
         tx.enqueue(NewJob {
             run_at: self.now(),
@@ -56,7 +57,11 @@ impl Forge {
                 }
             }
         });
-        futures::join!(futures::future::join_all(background), self.drain(&stop));
+        futures::join!(
+            futures::future::join_all(background),
+            self.settle_pushes(&stop),
+            self.drain(&stop)
+        );
         Ok(())
     }
 
@@ -103,13 +108,14 @@ impl Forge {
         Ok(jobs)
     }
 
-    /// Does a handful of jobs that are due to their end, and says how many there were.
+    /// Does a handful of jobs that are due to their end, settles pushes that were cut off, and says how many there were.
     ///
     /// # Errors
     /// Those of the store; a failing job is no error here.
     pub async fn work_once(&self) -> Result<usize> {
+        let settled = self.settle_late_pushes().await?;
         let jobs = self.claim(AT_ONCE).await?;
-        let claimed = jobs.len();
+        let claimed = settled + jobs.len();
         futures::future::join_all(jobs.into_iter().map(|job| self.clone().finish(job))).await;
         Ok(claimed)
     }
@@ -214,6 +220,12 @@ impl Forge {
                     "a job of a plugin that is not here any more is dropped"
                 ),
             },
+            Task::Maintain(repo) => match self.git().maintain(*repo).await {
+                // Removed while the job was queued.
+                Err(Error::NotFound) => {}
+                done => done?,
+            },
+            Task::CollectRepo(repo) => self.collect_repo(*repo).await?,
             Task::RemoveRepo(repo) => self.git().remove(*repo).await?,
             Task::RemoveBlobs(keys) => {
                 for key in keys {

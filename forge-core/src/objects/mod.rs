@@ -12,6 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use bstr::BString;
+use serde::{Deserialize, Serialize};
 
 pub use commit::{Commit, Person, Signature};
 pub use ops::{At, CommitPage};
@@ -22,7 +23,8 @@ use crate::names::RefName;
 use crate::{Error, Result};
 
 /// An object's id: 20 bytes of SHA-1 or 32 of SHA-256, printed as lower-case hex.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Oid {
     len: u8,
     bytes: [u8; 32],
@@ -49,6 +51,20 @@ impl Oid {
         self.bytes
             .get(..usize::from(self.len))
             .unwrap_or(&self.bytes)
+    }
+}
+
+impl TryFrom<String> for Oid {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Oid> for String {
+    fn from(id: Oid) -> Self {
+        id.to_string()
     }
 }
 

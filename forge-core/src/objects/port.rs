@@ -90,6 +90,11 @@ pub trait GitBackend: Send + Sync + 'static {
     async fn remove(&self, repo: RepoId) -> Result<()>;
     /// Removes what crashed fetches left before `before`, and names the repositories that were made before then.
     async fn sweep(&self, before: Timestamp) -> Result<Vec<RepoId>>;
+    /// Removes what processes that are dead by now left half-done, whatever its age; called when a worker starts.
+    async fn recover(&self) -> Result<()>;
+    /// Puts a repository's files in order if that is worth the while: packs few, refs packed, history indexed. Readers
+    /// and pushes go on meanwhile. [`Error::NotFound`] if there is no such repository.
+    async fn maintain(&self, repo: RepoId) -> Result<()>;
     /// A handle to read a repository with.
     fn open(&self, repo: RepoId) -> Result<Arc<dyn GitRepo>>;
 }

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{NewRepo, RepoChange, Repository};
-use crate::access::{Account, ManageRepo, Mode, ReadRepo, Scope, System};
+use chrono::TimeDelta;
+
+use super::{NewRepo, RepoChange, Repository, Visibility};
+use crate::access::{Account, ManageRepo, Mode, ReadRepo, Scope, System, WriteRepo};
 use crate::events::{EventKind, NewJob, Task};
-use crate::names::{RefName, RepoPath, UserName};
+use crate::names::{RefName, RepoName, RepoPath, UserName};
 use crate::objects::ImportSource;
 use crate::repos::RepoOrRedirect;
-use crate::{Error, Result};
+use crate::{Error, Forge, RepoId, Result};
 
 /// Told, line by line, how a long operation is getting on. The lines hold no control characters.
 pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// After how long a repository is removed that was made for a push by a process that died.
+const UNUSED: TimeDelta = TimeDelta::hours(3);
 /// How many keys one job removes; a bound on the size of the job's row.
 const KEYS_PER_JOB: usize = 500;
 
@@ -23,6 +27,21 @@ impl Account {
     /// [`Error::Conflict`] on field `name` if the account has one of that name, [`Error::Invalid`] for a bad
     /// description.
     pub async fn create_repo(&self, new: &NewRepo) -> Result<ManageRepo> {
+        self.make_repo(new, false).await
+    }
+
+    /// Makes an empty private repository for a push, to be removed again if nothing is pushed. Needs
+    /// `REPOSITORIES:RW`.
+    pub(crate) async fn create_repo_for_push(&self, name: &RepoName) -> Result<ManageRepo> {
+        let new = NewRepo {
+            name: name.clone(),
+            description: None,
+            visibility: Visibility::Private,
+        };
+        self.make_repo(&new, true).await
+    }
+
+    async fn make_repo(&self, new: &NewRepo, is_for_push: bool) -> Result<ManageRepo> {
         self.require(Scope::Repositories, Mode::Write)?;
         new.check()?;
         let (forge, owner, new) = (self.forge().clone(), self.user().id, new.clone());
@@ -31,6 +50,12 @@ impl Account {
             let repo = tx.insert_repo(owner, &new, forge.now()).await?;
             // The directory comes first: a crash leaves one that no row knows, which the sweep removes.
             forge.git().create(repo.id, &default_head()?).await?;
+            if is_for_push {
+                // For a process that dies during the push; one that lives removes it itself.
+                let later = forge.now() + UNUSED;
+                tx.enqueue(NewJob::at(later, Task::CollectRepo(repo.id)))
+                    .await?;
+            }
             tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
                 .await?;
             tx.commit().await?;
@@ -42,7 +67,52 @@ impl Account {
     }
 }
 
+impl WriteRepo {
+    /// Removes a repository that was made for a push to which nothing was pushed in the end, whether by this caller or
+    /// another.
+    ///
+    /// # Errors
+    /// Those of the store and the backend.
+    pub async fn discard_unused(&self) -> Result<()> {
+        self.forge().collect_repo(self.id()).await
+    }
+}
+
+impl Forge {
+    /// Removes a repository without refs to which nothing was ever pushed. Whoever is pushing to it at this moment finds
+    /// it gone when the push is recorded.
+    pub(crate) async fn collect_repo(&self, id: RepoId) -> Result<()> {
+        let refs = match self.git().open(id)?.refs().await {
+            Ok(refs) => refs,
+            Err(Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut tx = self.store().begin().await?;
+        if !refs.is_empty() || tx.was_pushed_to(id).await? {
+            return Ok(());
+        }
+        let Some(repo) = tx.repo(id).await? else {
+            return Ok(());
+        };
+        tx.delete_repo(id).await?;
+        tx.enqueue(NewJob::at(self.now(), Task::RemoveRepo(id)))
+            .await?;
+        tx.emit(self.event(EventKind::RepoDeleted(repo))?).await?;
+        tx.commit().await?;
+        self.wake();
+        Ok(())
+    }
+}
+
 impl ReadRepo {
+    /// Whether its history is still being fetched from elsewhere.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_being_imported(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The custom README, if the owner has set one.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub trait RepoReads: Send + Sync {
         listing: Listing,
         page: Page,
     ) -> Result<Paged<Repository>>;
+    /// The repository of that number.
+    async fn repo(&self, id: RepoId) -> Result<Option<Repository>>;
     /// Those of `ids` that exist.
     async fn existing_repos(&self, ids: &[RepoId]) -> Result<Vec<RepoId>>;
     /// The custom README, which is too large to come with every row.
@@ -56,6 +58,9 @@ pub trait RepoWrites: Send {
         change: &RepoChange,
         now: Timestamp,
     ) -> Result<Repository>;
-    /// Removes a repository with its access list, redirects and artifacts' rows. `false` if it was gone already.
+    /// Sets `updated`: its refs have changed. `None` if it is gone.
+    async fn touch_repo(&mut self, id: RepoId, now: Timestamp) -> Result<Option<Repository>>;
+    /// Removes a repository with its access list, deploy keys, pushes, redirects and artifacts' rows. `false` if it was
+    /// gone already.
     async fn delete_repo(&mut self, id: RepoId) -> Result<bool>;
 }

@@ -5,10 +5,13 @@
 
 pub(crate) mod acls;
 pub(crate) mod artifacts;
+pub(crate) mod deploy_keys;
 pub(crate) mod jobs;
 pub(crate) mod plugins;
+pub(crate) mod pushes;
 pub(crate) mod redirects;
 pub(crate) mod repos;
+pub(crate) mod ssh_keys;
 pub(crate) mod tokens;
 pub(crate) mod users;
 

@@ -3,7 +3,9 @@
 //! Invariant: a migration and the record of it are one transaction, and one process migrates at a time. A migration
 //! that was released never changes; the next one does what it forgot. There is no way back.
 
+mod columns;
 mod m0001_tables;
+mod m0002_transport;
 mod plugins;
 
 use forge_core::{Migration, Result};
@@ -22,7 +24,10 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_tables::Tables)]
+        vec![
+            Box::new(m0001_tables::Tables),
+            Box::new(m0002_transport::Transport),
+        ]
     }
 
     /// A host may run migrations of its own in the same database, recorded under the usual name.

@@ -11,10 +11,10 @@ use sea_orm::{
     QueryFilter as _, QuerySelect as _, RelationTrait as _, Select,
 };
 
-use super::{owner, page, paged};
+use super::{mode, mode_text, owner, page, paged};
 use crate::entity::acls::{ActiveModel, Column, Entity, Relation};
 use crate::entity::{Micros, users};
-use crate::error::{failed, refused, unreadable};
+use crate::error::{failed, refused};
 use crate::store::{Source, Sql, Table, Transaction};
 
 /// An entry with its user's name.
@@ -121,18 +121,4 @@ impl AclWrites for Sql<Transaction> {
             .map_err(failed)?;
         Ok(deleted.rows_affected > 0)
     }
-}
-
-fn mode_text(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Read => "ro",
-        Mode::Write => "rw",
-    }
-}
-
-fn mode(text: &str) -> Result<Mode> {
-    [Mode::Read, Mode::Write]
-        .into_iter()
-        .find(|mode| mode_text(*mode) == text)
-        .ok_or_else(|| unreadable("mode"))
 }

@@ -6,12 +6,14 @@
 mod acls;
 mod artifacts;
 mod events;
+mod keys;
 mod oauth;
+mod pushes;
 mod repos;
 mod users;
 
 use forge_core::repos::Owner;
-use forge_core::{Error, Page, Paged, Result, UserId};
+use forge_core::{Error, Mode, Page, Paged, Result, UserId};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait as _, FromQueryResult, QueryFilter as _,
     QueryOrder as _, QuerySelect as _, Select,
@@ -82,6 +84,20 @@ fn paged<R, T>(
 /// A stored text, parsed. What was valid when it was written is not the caller's fault now.
 fn stored<T: std::str::FromStr<Err = Error>>(text: &str, what: &str) -> Result<T> {
     text.parse().map_err(|_| unreadable(what))
+}
+
+fn mode_text(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Read => "ro",
+        Mode::Write => "rw",
+    }
+}
+
+fn mode(text: &str) -> Result<Mode> {
+    [Mode::Read, Mode::Write]
+        .into_iter()
+        .find(|mode| mode_text(*mode) == text)
+        .ok_or_else(|| unreadable("mode"))
 }
 
 fn owner(id: i64, name: &str) -> Result<Owner> {

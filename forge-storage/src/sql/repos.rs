@@ -108,6 +108,10 @@ impl<S: Source> RepoReads for Sql<S> {
         paged(found, of, repository, |repo| repo.id.0)
     }
 
+    async fn repo(&self, id: RepoId) -> Result<Option<Repository>> {
+        by_id(self.conn(), id.0).await
+    }
+
     async fn existing_repos(&self, ids: &[RepoId]) -> Result<Vec<RepoId>> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -209,7 +213,8 @@ impl RepoWrites for Sql<Transaction> {
         let inserted = Entity::insert(row).exec(tx).await;
         let inserted = inserted.map_err(|error| refused(error, taken))?;
         remove_redirect(tx, owner.0, &new.name).await?;
-        by_id(tx, inserted.last_insert_id).await
+        let made = by_id(tx, inserted.last_insert_id).await?;
+        made.ok_or(Error::NotFound)
     }
 
     async fn update_repo(
@@ -252,6 +257,17 @@ impl RepoWrites for Sql<Transaction> {
             remove_redirect(tx, owner, new).await?;
             leave_redirect(tx, owner, old, id).await?;
         }
+        by_id(tx, id.0).await?.ok_or(Error::NotFound)
+    }
+
+    async fn touch_repo(&mut self, id: RepoId, now: Timestamp) -> Result<Option<Repository>> {
+        let tx = self.write(Table::Cached);
+        Entity::update_many()
+            .col_expr(Column::Updated, Expr::value(Micros::from(now)))
+            .filter(Column::Id.eq(id.0))
+            .exec(tx)
+            .await
+            .map_err(failed)?;
         by_id(tx, id.0).await
     }
 
@@ -268,10 +284,10 @@ fn taken() -> Error {
     Error::conflict("name", "a repository of this name already exists")
 }
 
-async fn by_id(tx: &DatabaseTransaction, id: i64) -> Result<Repository> {
+async fn by_id(conn: &impl ConnectionTrait, id: i64) -> Result<Option<Repository>> {
     let row = rows().filter(Column::Id.eq(id)).into_model::<Row>();
-    let row = row.one(tx).await.map_err(failed)?;
-    repository(row.ok_or(Error::NotFound)?)
+    let row = row.one(conn).await.map_err(failed)?;
+    row.map(repository).transpose()
 }
 
 /// Owner and name, which stay as they are until the transaction ends.

@@ -1,0 +1,145 @@
+//! What is done with SSH keys.
+
+use super::{DeployKey, Fingerprint, PublicKey, SshKey};
+use crate::access::{Account, Caller, ManageRepo, Mode, Scope, System};
+use crate::ids::{DeployKeyId, KeyId, UserId};
+use crate::{Error, Forge, Page, Paged, Result};
+
+impl Account {
+    /// The account's SSH keys, newest first. Needs `SSH_KEYS:RO`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn ssh_keys(&self, page: Page) -> Result<Paged<SshKey>> {
+        self.require(Scope::SshKeys, Mode::Read)?;
+        self.forge().store().ssh_keys(self.user().id, page).await
+    }
+
+    /// One of the account's SSH keys. Needs `SSH_KEYS:RO`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the account has no such key.
+    pub async fn ssh_key(&self, id: KeyId) -> Result<SshKey> {
+        self.require(Scope::SshKeys, Mode::Read)?;
+        let key = self.forge().store().ssh_key(self.user().id, id).await?;
+        key.ok_or(Error::NotFound)
+    }
+
+    /// Adds an SSH key. Needs `SSH_KEYS:RW`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] on field `ssh-key` if the key is known already, to whomever.
+    pub async fn add_ssh_key(&self, key: &PublicKey) -> Result<SshKey> {
+        self.require(Scope::SshKeys, Mode::Write)?;
+        add(self.forge(), self.user().id, key).await
+    }
+
+    /// Notes that an SSH key was used now. Needs `SSH_KEYS:RO`, as seed 003 says.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the account has no such key.
+    pub async fn touch_ssh_key(&self, id: KeyId) -> Result<SshKey> {
+        self.require(Scope::SshKeys, Mode::Read)?;
+        let user = self.user().id;
+        let mut tx = self.forge().store().begin().await?;
+        if !tx.touch_ssh_key(user, id, self.forge().now()).await? {
+            return Err(Error::NotFound);
+        }
+        let key = tx.ssh_key(user, id).await?.ok_or(Error::NotFound)?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// Removes an SSH key; it opens nothing from the next connection on. Needs `SSH_KEYS:RW`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the account has no such key.
+    pub async fn remove_ssh_key(&self, id: KeyId) -> Result<()> {
+        self.require(Scope::SshKeys, Mode::Write)?;
+        let mut tx = self.forge().store().begin().await?;
+        if !tx.delete_ssh_key(self.user().id, id).await? {
+            return Err(Error::NotFound);
+        }
+        tx.commit().await
+    }
+}
+
+impl Caller {
+    /// Whose key that is: public, as on meta.sr.ht, so that other services can tell who signed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if no user has it.
+    pub async fn find_ssh_key(&self, fingerprint: &Fingerprint) -> Result<SshKey> {
+        let store = self.forge().store();
+        let found = store.ssh_key_by_fingerprint(fingerprint).await?;
+        Ok(found.ok_or(Error::NotFound)?.0)
+    }
+}
+
+impl ManageRepo {
+    /// The repository's deploy keys, newest first. Needs `ACLS:RO`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn deploy_keys(&self, page: Page) -> Result<Paged<DeployKey>> {
+        self.require(Scope::Acls, Mode::Read)?;
+        self.forge().store().deploy_keys(self.id(), page).await
+    }
+
+    /// Adds a key that opens this repository and no other. Needs `ACLS:RW`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] on field `key` if the repository has it, or a user.
+    pub async fn add_deploy_key(&self, key: &PublicKey, mode: Mode) -> Result<DeployKey> {
+        self.require(Scope::Acls, Mode::Write)?;
+        let forge = self.forge();
+        let mut tx = forge.store().begin().await?;
+        let found = tx.ssh_key_by_fingerprint(&key.fingerprint()).await?;
+        if found.is_some() {
+            return Err(Error::conflict("key", "this key is a user's"));
+        }
+        let added = tx
+            .insert_deploy_key(self.id(), key, mode, forge.now())
+            .await?;
+        tx.commit().await?;
+        Ok(added)
+    }
+
+    /// Removes a deploy key. Needs `ACLS:RW`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the repository has no such key.
+    pub async fn remove_deploy_key(&self, id: DeployKeyId) -> Result<()> {
+        self.require(Scope::Acls, Mode::Write)?;
+        let mut tx = self.forge().store().begin().await?;
+        if !tx.delete_deploy_key(self.id(), id).await? {
+            return Err(Error::NotFound);
+        }
+        tx.commit().await
+    }
+}
+
+impl System {
+    /// Gives a user an SSH key; the one there is if the user has it already.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] on field `ssh-key` if somebody else has it.
+    pub async fn ensure_ssh_key(&self, user: UserId, key: &PublicKey) -> Result<SshKey> {
+        let store = self.forge().store();
+        let found = store.ssh_key_by_fingerprint(&key.fingerprint()).await?;
+        match found {
+            Some((found, owner)) if owner.id == user => Ok(found),
+            _ => add(self.forge(), user, key).await,
+        }
+    }
+}
+
+async fn add(forge: &Forge, user: UserId, key: &PublicKey) -> Result<SshKey> {
+    let mut tx = forge.store().begin().await?;
+    if tx.is_deploy_key(&key.fingerprint()).await? {
+        return Err(Error::conflict("ssh-key", "this key is a deploy key"));
+    }
+    let added = tx.insert_ssh_key(user, key, forge.now()).await?;
+    tx.commit().await?;
+    Ok(added)
+}
