@@ -6,10 +6,11 @@
 //! Invariant: both give the same body, byte for byte. Answers that are not kept are no subject here; see `log` and
 //! `tree`.
 
+#[path = "support/server.rs"]
+mod server;
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -17,12 +18,8 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
-use forge::access::Grants;
-use forge::oauth::NewToken;
-use forge::objects::ImportSource;
-use forge::repos::{NewRepo, Visibility};
-use forge::users::NewUser;
 use http::header::CONTENT_TYPE;
+use server::Server;
 use support::{Turns, is_test, report, repository};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -110,33 +107,13 @@ fn main() {
     }
 }
 
-/// A forge as its defaults make it, with the fixture in it, and a token of the repository's owner.
-#[expect(clippy::disallowed_methods, reason = "a bench arranges what it needs")]
+/// A forge with the fixture in it, and a token of the repository's owner.
 async fn serve_forge(directory: &std::path::Path) -> (SocketAddr, String) {
-    let app = forge::builder().data_dir(directory).build().await;
-    let app = app.expect("a forge");
-    let system = app.forge().system();
-    let name = "alice".parse().expect("a name");
-    let new = NewUser { name, email: None };
-    let user = system.ensure_user(&new).await.expect("a user");
-    let repo = NewRepo {
-        name: "history".parse().expect("a name"),
-        description: None,
-        visibility: Visibility::Private,
-    };
-    let source = ImportSource::Path(repository());
-    let imported = system.import_repo(&user.name, &repo, &source, Arc::new(|_| {}));
-    imported.await.expect("the fixture can be imported");
-    let new = NewToken {
-        grants: Grants::everything(),
-        comment: None,
-        expires: app.forge().now() + chrono::TimeDelta::days(1),
-    };
-    let (_, token) = system.issue_token(user.id, &new).await.expect("a token");
+    let Server { app, token } = Server::new(directory, &repository()).await;
     let (listener, address) = listen().await;
     let serving = app.serve().listener(listener);
     tokio::spawn(serving.until(std::future::pending()));
-    (address, token.expose().to_owned())
+    (address, token)
 }
 
 async fn serve_empty(router: Router) -> SocketAddr {

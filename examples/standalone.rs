@@ -1,4 +1,4 @@
-//! A forge in a directory: SQLite, repositories, HTTP. The command that the README shows.
+//! A forge in a directory: SQLite, repositories, HTTP and SSH. The command that the README shows.
 //!
 //! `cargo run --release --example standalone -- --help`
 
@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use forge::keys::PublicKey;
 use forge::oauth::NewToken;
 use forge::objects::ImportSource;
 use forge::repos::{NewRepo, Visibility};
@@ -17,6 +18,7 @@ use forge::{
     TimestampStyle,
 };
 use lexopt::ValueExt as _;
+use tokio::net::TcpListener;
 
 const HELP: &str = "\
 Serves a forge.
@@ -25,7 +27,8 @@ Usage: standalone [OPTIONS]
 
   --data DIR              where everything is kept (default: forge-data)
   --http ADDR             where HTTP is served (default: 127.0.0.1:8080)
-  --ssh ADDR              where SSH is served (not yet: see the README)
+  --ssh ADDR              where SSH is served, or \"off\" (default: 127.0.0.1:2222)
+  --ssh-key FILE          a public key that may clone and push as the user; may be repeated
   --user NAME             whose the imported repositories are (default: you)
   --import NAME=SOURCE    a repository to import, from a URL or a path; may be repeated
   --database URL          postgres://… or sqlite:… instead of a database in DIR
@@ -38,7 +41,8 @@ Usage: standalone [OPTIONS]
 struct Options {
     data: PathBuf,
     http: String,
-    ssh: Option<String>,
+    ssh: String,
+    ssh_keys: Vec<PathBuf>,
     user: String,
     imports: Vec<(RepoName, ImportSource)>,
     database: Option<String>,
@@ -49,6 +53,9 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
+    // Tests stop the process at places named in FAILPOINTS.
+    #[cfg(feature = "testing")]
+    let _scenario = fail::FailScenario::setup();
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
@@ -81,7 +88,8 @@ fn options() -> std::result::Result<Option<Options>, Box<dyn std::error::Error>>
     let mut options = Options {
         data: "forge-data".into(),
         http: "127.0.0.1:8080".to_owned(),
-        ssh: None,
+        ssh: "127.0.0.1:2222".to_owned(),
+        ssh_keys: Vec::new(),
         user: "you".to_owned(),
         imports: Vec::new(),
         database: None,
@@ -94,7 +102,8 @@ fn options() -> std::result::Result<Option<Options>, Box<dyn std::error::Error>>
         match argument {
             Long("data") => options.data = arguments.value()?.into(),
             Long("http") => options.http = arguments.value()?.string()?,
-            Long("ssh") => options.ssh = Some(arguments.value()?.string()?),
+            Long("ssh") => options.ssh = arguments.value()?.string()?,
+            Long("ssh-key") => options.ssh_keys.push(arguments.value()?.into()),
             Long("user") => options.user = arguments.value()?.string()?,
             Long("import") => {
                 let value = arguments.value()?.string()?;
@@ -116,31 +125,21 @@ fn options() -> std::result::Result<Option<Options>, Box<dyn std::error::Error>>
 
 async fn run(options: Options) -> Result<()> {
     // Listening comes first: an address in use must not cost an import.
-    let listener = tokio::net::TcpListener::bind(&options.http).await;
-    let refused = |error| {
-        Error::invalid(
-            "http",
-            format!("cannot listen on {}: {error}", options.http),
-        )
+    let (listener, address) = listen("http", &options.http).await?;
+    let git_url = format!("http://{address}");
+    let ssh = match &*options.ssh {
+        "off" => None,
+        ssh => Some(listen("ssh", ssh).await?),
     };
-    let listener = listener.map_err(refused)?;
-    let address = listener.local_addr().map_err(Error::internal)?;
-    // "Everywhere" is no address to connect to.
-    let host = if address.ip().is_unspecified() {
-        "localhost".to_owned()
-    } else {
-        address.ip().to_string()
+    let ssh_url = match &ssh {
+        Some((_, address)) => format!("ssh://git@{address}"),
+        None => String::new(),
     };
-    let host = if address.is_ipv6() && host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host
-    };
-    let git_url = format!("http://{host}:{}", address.port());
 
     let mut builder = forge::builder()
         .data_dir(&options.data)
-        .git_origin(&git_url);
+        .git_origin(&git_url)
+        .ssh_origin(&ssh_url);
     if let Some(url) = &options.database {
         builder = builder.store(SqlStore::connect(url).await?);
     }
@@ -157,22 +156,51 @@ async fn run(options: Options) -> Result<()> {
     for (name, source) in &options.imports {
         import(&app, &user, name, source).await?;
     }
-    if options.ssh.is_some() {
-        say("note: SSH is not served yet; --ssh is ignored");
+    for file in &options.ssh_keys {
+        add_key(&app, &user, file).await?;
     }
-    greet(&git_url, &user, &token, &options.imports);
+    greet(&git_url, &ssh_url, &user, &token, &options);
 
-    let serving = app.serve().listener(listener);
+    let mut serving = app.serve().listener(listener);
+    if let Some((listener, _)) = ssh {
+        serving = serving.ssh_listener(listener);
+    }
     if let Some(path) = &options.env {
         // Connections are accepted from here on: they wait in the listener's queue.
         let meta_url = format!("{git_url}/meta");
         let lines = format!(
-            "FORGE_GIT_URL={git_url}\nFORGE_META_URL={meta_url}\nFORGE_SSH_URL=\nFORGE_USER={}\nFORGE_TOKEN={token}\n",
+            "FORGE_GIT_URL={git_url}\nFORGE_META_URL={meta_url}\nFORGE_SSH_URL={ssh_url}\nFORGE_USER={}\nFORGE_TOKEN={token}\n",
             user.name
         );
         write_private(path, &lines)?;
     }
     serving.until(forge::ctrl_c()).await
+}
+
+/// A socket, and the address that a client connects to.
+async fn listen(what: &'static str, address: &str) -> Result<(TcpListener, String)> {
+    let refused = |error| Error::invalid(what, format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(Error::internal)?;
+    // "Everywhere" is no address to connect to.
+    let address = if bound.ip().is_unspecified() {
+        format!("localhost:{}", bound.port())
+    } else {
+        bound.to_string()
+    };
+    Ok((listener, address))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever starts the process is its operator"
+)]
+async fn add_key(app: &App, user: &User, file: &Path) -> Result<()> {
+    let unreadable = |why: String| Error::invalid("ssh-key", format!("{}: {why}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+    let key = PublicKey::parse(&text, "ssh-key").map_err(|error| unreadable(error.to_string()))?;
+    app.forge().system().ensure_ssh_key(user.id, &key).await?;
+    Ok(())
 }
 
 #[expect(
@@ -256,30 +284,35 @@ fn progress(line: &str) {
     }
 }
 
-fn greet(url: &str, user: &User, token: &str, imports: &[(RepoName, ImportSource)]) {
-    let name = imports.first().map_or("hello", |(name, _)| name.as_str());
+fn greet(url: &str, ssh: &str, user: &User, token: &str, options: &Options) {
+    let user = &user.name;
+    let ssh = Some(ssh).filter(|ssh| !ssh.is_empty());
+    let with_key = ssh.filter(|_| !options.ssh_keys.is_empty());
     say(&format!(
         "
 The forge is at {url}. Paste these:
 
   export TOKEN={token}
-  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/user
-  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/repos"
+  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/user"
     ));
-    if imports.is_empty() {
-        say(&format!(
-            "  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/repos -d name={name}
-  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/~{}/repos/{name}
-
-To begin with a repository that has something in it: --import NAME=URL_OR_PATH",
-            user.name
-        ));
-    } else {
+    if let Some((name, _)) = options.imports.first() {
         say(&format!(
             "  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/~{user}/repos/{name}/log
-  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/~{user}/repos/{name}/tree",
-            user = user.name
+  git clone {url}/~{user}/{name}"
         ));
+        if let Some(ssh) = with_key {
+            say(&format!("  git clone {ssh}/~{user}/{name}"));
+        }
+    }
+    say("\nIn a repository of yours, to push it here (what does not exist yet is made, private):\n");
+    say(&format!(
+        "  git push {}/~{user}/hello HEAD",
+        url.replacen("://", &format!("://{user}:$TOKEN@"), 1),
+    ));
+    match (ssh, with_key) {
+        (_, Some(ssh)) => say(&format!("  git push {ssh}/~{user}/hello-ssh HEAD")),
+        (Some(_), None) => say("\nTo push over SSH as well: --ssh-key ~/.ssh/id_ed25519.pub"),
+        (None, _) => {}
     }
     say("\nCtrl-C ends it; what is acknowledged is kept.");
 }

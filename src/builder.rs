@@ -13,20 +13,20 @@ use forge_core::store::Store;
 use forge_core::{
     Clock, Entropy, Error, Forge, Limits, Parts, Plugin, Result, SystemClock, SystemEntropy,
 };
-use forge_git::Git;
+use forge_git::{Git, Transport};
 use forge_rest::TimestampStyle;
 use forge_storage::{ObjectBlobs, SqlStore};
 use url::Url;
 
 use crate::App;
-use crate::layer::Mounts;
+use crate::layer::{Mounts, SshOptions};
 
 /// Starts putting a forge together.
 pub fn builder() -> Builder {
     Builder {
         data_dir: PathBuf::from("forge-data"),
         store: None,
-        git: None,
+        repositories: None,
         blobs: None,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
@@ -36,6 +36,7 @@ pub fn builder() -> Builder {
         route_by_host: false,
         timestamps: TimestampStyle::default(),
         limits: Limits::default(),
+        ssh: SshOptions::default(),
     }
 }
 
@@ -45,7 +46,7 @@ pub fn builder() -> Builder {
 pub struct Builder {
     data_dir: PathBuf,
     store: Option<Arc<dyn Store>>,
-    git: Option<Arc<dyn GitBackend>>,
+    repositories: Option<Repositories>,
     blobs: Option<Arc<dyn Blobs>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -55,6 +56,13 @@ pub struct Builder {
     route_by_host: bool,
     timestamps: TimestampStyle,
     limits: Limits,
+    ssh: SshOptions,
+}
+
+/// Where the repositories are.
+enum Repositories {
+    Ours(Git),
+    Other(Arc<dyn GitBackend>),
 }
 
 impl Builder {
@@ -71,8 +79,15 @@ impl Builder {
     }
 
     /// Where the repositories are. Below the data directory unless set.
-    pub fn git(mut self, git: impl GitBackend) -> Self {
-        self.git = Some(Arc::new(git));
+    pub fn git(mut self, git: Git) -> Self {
+        self.repositories = Some(Repositories::Ours(git));
+        self
+    }
+
+    /// Keeps the repositories elsewhere than [`Git`] does. They can be read through the API, but not cloned or pushed
+    /// to: git's own programs serve those, and they need a directory.
+    pub fn git_backend(mut self, git: impl GitBackend) -> Self {
+        self.repositories = Some(Repositories::Other(Arc::new(git)));
         self
     }
 
@@ -105,6 +120,20 @@ impl Builder {
     /// whatever name it is called by.
     pub fn route_by_host(mut self, on: bool) -> Self {
         self.route_by_host = on;
+        self
+    }
+
+    /// The file with the host key of the SSH server; made if it is missing. In the data directory unless set. Servers
+    /// behind one address need the same key.
+    pub fn ssh_host_key(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ssh.host_key = Some(file.into());
+        self
+    }
+
+    /// The public address of the SSH server, `ssh://git@git.example.org` for example. Shown to people; `ssh://git@` and
+    /// the host of the git service unless set.
+    pub fn ssh_origin(mut self, origin: impl Into<String>) -> Self {
+        self.ssh.origin = Some(origin.into());
         self
     }
 
@@ -144,16 +173,18 @@ impl Builder {
             None => git_origin.url_of("/meta").parse()?,
         };
         let dir = self.data_dir;
-        if self.store.is_none() || self.git.is_none() || self.blobs.is_none() {
+        if self.store.is_none() || self.repositories.is_none() || self.blobs.is_none() {
             make_private(&dir)?;
         }
         let store = match self.store {
             Some(store) => store,
             None => Arc::new(SqlStore::connect(&sqlite_url(&dir)?).await?),
         };
-        let git = self
-            .git
-            .unwrap_or_else(|| Arc::new(Git::at(dir.join("repositories"))));
+        let ours = || Repositories::Ours(Git::at(dir.join("repositories")));
+        let (git, ours): (Arc<dyn GitBackend>, _) = match self.repositories.unwrap_or_else(ours) {
+            Repositories::Ours(git) => (Arc::new(git.clone()), Some(git)),
+            Repositories::Other(git) => (git, None),
+        };
         let blobs = match self.blobs {
             Some(blobs) => blobs,
             None => Arc::new(ObjectBlobs::at(dir.join("blobs"))?),
@@ -170,8 +201,22 @@ impl Builder {
             limits: self.limits,
         };
         let forge = Forge::new(parts).await?;
-        let mounts = Mounts::new(&forge, self.timestamps, self.route_by_host);
-        Ok(App::new(forge, mounts))
+        let transport = ours.map(|git| Transport::new(forge.clone(), git));
+        let mounts = Mounts::new(
+            &forge,
+            transport.as_ref(),
+            self.timestamps,
+            self.route_by_host,
+        );
+        let ssh = SshOptions {
+            host_key: Some(
+                self.ssh
+                    .host_key
+                    .unwrap_or_else(|| dir.join("ssh_host_ed25519_key")),
+            ),
+            ..self.ssh
+        };
+        Ok(App::new(forge, mounts, transport, ssh))
     }
 }
 

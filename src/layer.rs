@@ -1,20 +1,23 @@
 //! The tower layer: which requests are the forge's, and what becomes of the others.
 //!
 //! The forge claims, below the prefixes of its two origins, `/api` and what is below it; and on the git service
-//! `/~:owner/:name/refs/download/…` and `/x/:plugin` for plugins that have routes. Every other request goes to the
+//! `/~:owner/:name/refs/download/…`, what git's clients ask of `/~:owner/:name`, and `/x/:plugin` for plugins that have
+//! routes; on the meta service `/~:user.keys`. Every other request goes to the
 //! host application untouched, its body and its answer's body streaming as they do without this layer.
 //!
 //! Invariant: the layer itself never answers; what it claims, a service's routes answer.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use forge_core::http::{Body, BoxError, Origin, Routes};
-use forge_core::{Error, Forge, Stop};
+use forge_core::{Error, Forge, Result, Stop};
+use forge_git::Transport;
 use forge_rest::TimestampStyle;
 use futures::future::{self, BoxFuture, FutureExt as _, TryFutureExt as _};
 use http::uri::PathAndQuery;
@@ -31,14 +34,59 @@ use crate::Serve;
 pub struct App {
     forge: Forge,
     mounts: Arc<Mounts>,
+    transport: Option<Transport>,
+    ssh: SshOptions,
+}
+
+/// What was said of the SSH server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SshOptions {
+    pub(crate) host_key: Option<PathBuf>,
+    pub(crate) origin: Option<String>,
 }
 
 impl App {
-    pub(crate) fn new(forge: Forge, mounts: Mounts) -> Self {
+    pub(crate) fn new(
+        forge: Forge,
+        mounts: Mounts,
+        transport: Option<Transport>,
+        ssh: SshOptions,
+    ) -> Self {
         Self {
             forge,
             mounts: Arc::new(mounts),
+            transport,
+            ssh,
         }
+    }
+
+    /// The transports, to serve clones and pushes over other connections than HTTP; `None` if the repositories are not
+    /// kept by [`forge_git::Git`].
+    #[must_use]
+    pub fn transport(&self) -> Option<&Transport> {
+        self.transport.as_ref()
+    }
+
+    /// The public address of the SSH server, see [`crate::Builder::ssh_origin`].
+    #[must_use]
+    pub fn ssh_origin(&self) -> String {
+        let host = self.forge.git_origin().host();
+        let origin = self.ssh.origin.clone();
+        origin.unwrap_or_else(|| format!("ssh://git@{host}"))
+    }
+
+    /// The SSH server.
+    #[cfg(feature = "ssh")]
+    pub(crate) fn ssh(&self) -> Result<forge_git::Ssh> {
+        let transport = self.transport.as_ref().ok_or_else(|| {
+            Error::invalid("ssh", "these repositories can be read through the API only")
+        })?;
+        let host_key = self.ssh.host_key.clone().unwrap_or_default();
+        Ok(transport.ssh().host_key(host_key).url(&self.ssh_origin()))
+    }
+
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.mounts
     }
 
     /// The forge itself, to act on without HTTP.
@@ -66,7 +114,7 @@ impl App {
 
     /// Does what is queued (events, removals, plugins' jobs) for as long as it is polled. [`App::serve`] does so
     /// itself; beside a host application, spawn it.
-    pub fn worker(&self) -> impl Future<Output = forge_core::Result<()>> + Send + 'static {
+    pub fn worker(&self) -> impl Future<Output = Result<()>> + Send + 'static {
         let forge = self.forge.clone();
         async move { forge.work(Stop::new()).await }
     }
@@ -77,6 +125,7 @@ pub(crate) struct Mounts {
     forge: Forge,
     git: Routes,
     meta: Routes,
+    transport: Option<Routes>,
     plugins: Vec<(&'static str, Routes)>,
     by_host: bool,
     requests: AtomicU64,
@@ -97,11 +146,17 @@ struct Claim<'a> {
 }
 
 impl Mounts {
-    pub(crate) fn new(forge: &Forge, time: TimestampStyle, by_host: bool) -> Self {
+    pub(crate) fn new(
+        forge: &Forge,
+        transport: Option<&Transport>,
+        time: TimestampStyle,
+        by_host: bool,
+    ) -> Self {
         let plugins = forge.plugins().iter();
         Self {
             git: forge_rest::git::routes(forge.clone(), time),
             meta: forge_rest::meta::routes(forge.clone(), time),
+            transport: transport.map(Transport::http),
             plugins: plugins
                 .filter_map(|plugin| Some((plugin.name(), plugin.routes(forge)?)))
                 .collect(),
@@ -112,7 +167,13 @@ impl Mounts {
         }
     }
 
-    fn claim(&self, host: Option<&str>, path: &str) -> Option<Claim<'_>> {
+    /// Whether a path is one that git's clients ask for: what is sent there may take its time.
+    pub(crate) fn is_transfer(&self, path: &str, query: Option<&str>) -> bool {
+        let rest = below(path, self.forge.git_origin().prefix());
+        self.transport.is_some() && rest.is_some_and(|rest| forge_git::claims(rest, query))
+    }
+
+    fn claim(&self, host: Option<&str>, path: &str, query: Option<&str>) -> Option<Claim<'_>> {
         let (git, meta) = (self.forge.git_origin(), self.forge.meta_origin());
         // Two services below one prefix are told apart by their hosts.
         let by_host = self.by_host || git.prefix() == meta.prefix();
@@ -121,7 +182,7 @@ impl Mounts {
         };
         if let Some(rest) = below(path, meta.prefix())
             && (!by_host || is_for(meta))
-            && is_api(rest)
+            && (is_api(rest) || is_keys(rest))
         {
             return Some(Claim {
                 routes: &self.meta,
@@ -136,6 +197,15 @@ impl Mounts {
         if is_api(rest) || is_download(rest) {
             return Some(Claim {
                 routes: &self.git,
+                prefix: git.prefix().len(),
+                plugin: false,
+            });
+        }
+        if let Some(routes) = &self.transport
+            && forge_git::claims(rest, query)
+        {
+            return Some(Claim {
+                routes,
                 prefix: git.prefix().len(),
                 plugin: false,
             });
@@ -207,14 +277,22 @@ fn is_api(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
+/// `/~name.keys`, where scripts look for a user's SSH keys.
+fn is_keys(path: &str) -> bool {
+    let name = path
+        .strip_prefix('/')
+        .and_then(|name| name.strip_suffix(".keys"));
+    name.is_some_and(|name| is_tilde(name) && !name.contains('/'))
+}
+
+fn is_tilde(segment: &str) -> bool {
+    let escaped = segment.get(..3);
+    segment.starts_with('~') || escaped.is_some_and(|start| start.eq_ignore_ascii_case("%7e"))
+}
+
 fn is_download(path: &str) -> bool {
     let mut segments = path.split('/').skip(1);
-    let owner = segments.next().unwrap_or_default();
-    let tilde = owner.starts_with('~')
-        || owner
-            .get(..3)
-            .is_some_and(|start| start.eq_ignore_ascii_case("%7e"));
-    tilde
+    is_tilde(segments.next().unwrap_or_default())
         && segments.next().is_some()
         && segments.next() == Some("refs")
         && segments.next() == Some("download")
@@ -291,7 +369,10 @@ where
             .authority()
             .map(http::uri::Authority::as_str)
             .or(host);
-        let Some(claim) = self.mounts.claim(host, request.uri().path()) else {
+        let Some(claim) = self
+            .mounts
+            .claim(host, request.uri().path(), request.uri().query())
+        else {
             let pass: fn(Response<R>) -> Self::Response = |response| response.map(Either::Right);
             return future::Either::Right(self.host.call(request).map_ok(pass));
         };

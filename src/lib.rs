@@ -10,15 +10,17 @@ pub use forge_core::testing;
 pub use forge_core::{
     Account, Actor, Caller, Clock, Credentials, Entropy, Error, Event, EventKind, FieldError,
     Forge, Grants, Level, Limits, ManageRepo, Migration, Mode, Objects, Oid, Page, Paged, Plugin,
-    ReadRepo, RefName, RepoId, RepoName, RepoPath, Result, RevSpec, Scope, Stop, System,
-    SystemClock, SystemEntropy, Timestamp, TreePath, UserName,
+    PushTarget, ReadRepo, RefName, RepoId, RepoName, RepoPath, Result, RevSpec, Scope, Stop,
+    System, SystemClock, SystemEntropy, Timestamp, TreePath, UserName, WriteRepo,
 };
 pub use forge_core::{
-    access, acls, artifacts, blobs, clock, events, http, names, oauth, objects, repos, store, users,
+    access, acls, artifacts, blobs, clock, events, http, keys, limits, names, oauth, objects, push,
+    repos, store, users,
 };
-pub use forge_git::Git;
+pub use forge_git::{Git, Transport};
 pub use forge_rest::TimestampStyle;
 pub use forge_rest::git::{Endpoint, endpoints as git_endpoints};
+pub use forge_rest::meta::endpoints as meta_endpoints;
 pub use forge_storage::{ObjectBlobs, SqlStore};
 pub use layer::{App, ForgeLayer, ForgeService};
 pub use serve::{Serve, ctrl_c};

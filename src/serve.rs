@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_core::http::{Body, BoxError};
+use forge_core::http::{Body, BoxError, Peer};
 use forge_core::{Error, Result, Stop};
 use futures::{StreamExt as _, stream};
 use http::Request;
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyDataStream, BodyExt as _};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +22,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+#[cfg(feature = "ssh")]
+use tokio::task::JoinHandle;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
@@ -45,6 +47,10 @@ pub struct Serve {
     app: App,
     addresses: Vec<String>,
     listeners: Vec<TcpListener>,
+    #[cfg(feature = "ssh")]
+    ssh_addresses: Vec<String>,
+    #[cfg(feature = "ssh")]
+    ssh_listeners: Vec<TcpListener>,
 }
 
 impl Serve {
@@ -53,6 +59,10 @@ impl Serve {
             app,
             addresses: Vec::new(),
             listeners: Vec::new(),
+            #[cfg(feature = "ssh")]
+            ssh_addresses: Vec::new(),
+            #[cfg(feature = "ssh")]
+            ssh_listeners: Vec::new(),
         }
     }
 
@@ -68,18 +78,32 @@ impl Serve {
         self
     }
 
+    /// Serves SSH on an address, `127.0.0.1:2222` for example.
+    #[cfg(feature = "ssh")]
+    pub fn ssh(mut self, address: impl Into<String>) -> Self {
+        self.ssh_addresses.push(address.into());
+        self
+    }
+
+    /// Serves SSH on a socket that listens already.
+    #[cfg(feature = "ssh")]
+    pub fn ssh_listener(mut self, listener: TcpListener) -> Self {
+        self.ssh_listeners.push(listener);
+        self
+    }
+
     /// Serves until the signal comes, [`ctrl_c`] for example.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for field `http` if an address cannot be listened on; those of the store at the start.
+    /// [`Error::Invalid`] for field `http` or `ssh` if an address cannot be listened on, for `ssh_host_key` if that file
+    /// is unusable; those of the store at the start.
     pub async fn until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
         for address in &self.addresses {
-            let listener = TcpListener::bind(address).await;
-            let refused =
-                |error| Error::invalid("http", format!("cannot listen on {address}: {error}"));
-            self.listeners.push(listener.map_err(refused)?);
+            self.listeners.push(bind("http", address).await?);
         }
         let stop = Stop::new();
+        #[cfg(feature = "ssh")]
+        let ssh = self.start_ssh(&stop).await?;
         let worker = tokio::spawn({
             let (forge, stop) = (self.app.forge().clone(), stop.clone());
             async move { forge.work(stop).await }
@@ -104,6 +128,10 @@ impl Serve {
         for acceptor in acceptors {
             acceptor.await.map_err(Error::internal)?;
         }
+        #[cfg(feature = "ssh")]
+        for server in ssh {
+            server.await.map_err(Error::internal)??;
+        }
         match ended {
             Some(ended) => ended.map_err(Error::internal)?,
             None => match tokio::time::timeout(GRACE, worker).await {
@@ -115,14 +143,34 @@ impl Serve {
     }
 }
 
+#[cfg(feature = "ssh")]
+impl Serve {
+    /// Starts an SSH server on each of its sockets.
+    async fn start_ssh(&mut self, stop: &Stop) -> Result<Vec<JoinHandle<Result<()>>>> {
+        for address in &self.ssh_addresses {
+            self.ssh_listeners.push(bind("ssh", address).await?);
+        }
+        let mut servers = Vec::new();
+        for listener in self.ssh_listeners.drain(..) {
+            let ssh = self.app.ssh()?;
+            servers.push(tokio::spawn(ssh.serve(listener, stop.clone())));
+        }
+        Ok(servers)
+    }
+}
+
+async fn bind(field: &'static str, address: &str) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Error::invalid(field, format!("cannot listen on {address}: {error}")))
+}
+
 async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: Stop) {
     let graceful = GracefulShutdown::new();
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT);
-    let patient = |request: Request<Incoming>| request.map(within_time);
-    let service = TowerToHyperService::new(app.service().map_request(patient));
+    let transfer_idle = app.forge().limits().push.idle;
     loop {
         let next = async {
             // The semaphore is never closed.
@@ -133,8 +181,8 @@ async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: S
             () = stop.stopped() => break,
             next = next => next,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => (stream, Peer(address.ip())),
             Err(error) => {
                 // Out of descriptors, most likely: others will be closed.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -142,7 +190,23 @@ async fn accept(listener: TcpListener, app: App, places: Arc<Semaphore>, stop: S
                 continue;
             }
         };
-        let served = graceful.watch(server.serve_connection(io(stream), service.clone()));
+        let mounts = app.clone();
+        let service = app
+            .service()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                let uri = request.uri();
+                // Git's clients compute while they send, and the transport has limits of its own.
+                let is_transfer = mounts.mounts().is_transfer(uri.path(), uri.query());
+                let patience = if is_transfer {
+                    transfer_idle
+                } else {
+                    BODY_TIMEOUT
+                };
+                request.map(|body| within_time(body, patience))
+            });
+        let service = TowerToHyperService::new(service);
+        let served = graceful.watch(server.serve_connection(io(stream), service));
         tokio::spawn(async move {
             if let Err(error) = served.await {
                 tracing::debug!(%error, "a connection ended early");
@@ -171,18 +235,18 @@ fn io(stream: TcpStream) -> TokioIo<Pin<Box<TimeoutStream<TcpStream>>>> {
 }
 
 /// A request's body that fails if its sender falls silent.
-fn within_time(body: Incoming) -> Body {
+fn within_time(body: Incoming, patience: Duration) -> Body {
     if body.is_end_stream() {
         return Body::empty();
     }
     let pieces = body.into_data_stream();
-    Body::from_stream(stream::try_unfold(
-        pieces,
-        async |mut pieces| match tokio::time::timeout(BODY_TIMEOUT, pieces.next()).await {
+    let next = move |mut pieces: BodyDataStream<Incoming>| async move {
+        match tokio::time::timeout(patience, pieces.next()).await {
             Ok(piece) => Ok(piece.transpose()?.map(|piece| (piece, pieces))),
             Err(_) => Err(BoxError::from("the sender fell silent")),
-        },
-    ))
+        }
+    };
+    Body::from_stream(stream::try_unfold(pieces, next))
 }
 
 /// Returns when the process is asked to end: by Ctrl-C, or by SIGTERM where there is such a thing.

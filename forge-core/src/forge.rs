@@ -6,13 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use crate::blobs::Blobs;
 use crate::clock::{Clock, Entropy, Timestamp};
 use crate::events::{Event, EventKind};
 use crate::http::Origin;
+use crate::imports;
 use crate::limits::Limits;
 use crate::objects::GitBackend;
 use crate::plugin::Plugin;
@@ -49,6 +50,7 @@ pub struct Forge(Arc<Inner>);
 struct Inner {
     parts: Parts,
     wake: Notify,
+    import_places: Semaphore,
 }
 
 impl Forge {
@@ -87,6 +89,7 @@ impl Forge {
         Ok(Self(Arc::new(Inner {
             parts,
             wake: Notify::new(),
+            import_places: Semaphore::new(imports::AT_ONCE),
         })))
     }
 
@@ -141,6 +144,11 @@ impl Forge {
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         &*self.0.parts.entropy
+    }
+
+    /// Who does an import in this process holds one.
+    pub(crate) fn import_places(&self) -> &Semaphore {
+        &self.0.import_places
     }
 
     /// A version 7 UUID (RFC 9562 5.7).

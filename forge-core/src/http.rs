@@ -152,6 +152,13 @@ impl Origin {
         self.url.authority()
     }
 
+    /// The host alone.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        // Parsing has made sure that there is one.
+        self.url.host_str().unwrap_or_default()
+    }
+
     /// The absolute URL of a path below this origin. `path` starts with a slash and is escaped already.
     #[must_use]
     pub fn url_of(&self, path: &str) -> String {

@@ -14,6 +14,7 @@ pub mod blobs;
 pub mod clock;
 pub mod events;
 pub mod http;
+pub mod imports;
 pub mod keys;
 pub mod limits;
 pub mod names;

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::acls::{AclReads, AclWrites};
 use crate::artifacts::{ArtifactReads, ArtifactWrites};
 use crate::events::EventWrites;
+use crate::imports::{ImportReads, ImportWrites};
 use crate::keys::{KeyReads, KeyWrites};
 use crate::oauth::{OauthReads, OauthWrites};
 use crate::plugin::Migration;
@@ -18,11 +19,18 @@ use crate::users::{UserReads, UserWrites};
 
 /// Everything that can be read.
 pub trait Reads:
-    AclReads + ArtifactReads + KeyReads + OauthReads + PushReads + RepoReads + UserReads
+    AclReads + ArtifactReads + ImportReads + KeyReads + OauthReads + PushReads + RepoReads + UserReads
 {
 }
 impl<T> Reads for T where
-    T: AclReads + ArtifactReads + KeyReads + OauthReads + PushReads + RepoReads + UserReads
+    T: AclReads
+        + ArtifactReads
+        + ImportReads
+        + KeyReads
+        + OauthReads
+        + PushReads
+        + RepoReads
+        + UserReads
 {
 }
 
@@ -31,6 +39,7 @@ pub trait Writes:
     AclWrites
     + ArtifactWrites
     + EventWrites
+    + ImportWrites
     + KeyWrites
     + OauthWrites
     + PushWrites
@@ -42,6 +51,7 @@ impl<T> Writes for T where
     T: AclWrites
         + ArtifactWrites
         + EventWrites
+        + ImportWrites
         + KeyWrites
         + OauthWrites
         + PushWrites

@@ -16,9 +16,10 @@ use std::time::Duration;
 use forge_core::{Error, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
+use crate::import::bounds;
 use crate::words;
 
 /// The most output kept of a child that is not streamed, in bytes.
@@ -38,6 +39,8 @@ pub(crate) struct Git {
     command: Command,
     config: Vec<(String, OsString)>,
     is_spared: bool,
+    max_file: Option<u64>,
+    is_low: bool,
 }
 
 impl Git {
@@ -81,6 +84,8 @@ impl Git {
             command,
             config: Vec::new(),
             is_spared: false,
+            max_file: None,
+            is_low: false,
         };
         git.config("core.hooksPath", "/dev/null")
             .config("core.alternateRefsCommand", "exit 0 #")
@@ -124,6 +129,18 @@ impl Git {
         self
     }
 
+    /// It and what it starts may write no larger file, in bytes, where the system has such a limit.
+    pub(crate) fn max_file(mut self, bytes: u64) -> Self {
+        self.max_file = Some(bytes);
+        self
+    }
+
+    /// Nobody waits for it: others go first.
+    pub(crate) fn low(mut self) -> Self {
+        self.is_low = true;
+        self
+    }
+
     /// Starts it to talk to: input, output and messages are pipes, and all of them must be served.
     pub(crate) fn converse(mut self) -> Result<Child> {
         self.command.stdin(Stdio::piped());
@@ -145,16 +162,41 @@ impl Git {
         }
         let child = self.command.stderr(messages).spawn();
         let child = child.map_err(|e| Error::internal(CannotStart(e)))?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(id) = id.filter(|_| self.is_low) {
+            // Where that is not permitted, it is as quick as any.
+            let _ = rustix::process::setpriority_process(rustix::process::Pid::from_raw(id), 10);
+        }
+        if let Some(bytes) = self.max_file {
+            bounds::limit(child.id(), bytes);
+        }
         Ok(Child {
-            group: child.id().and_then(|id| i32::try_from(id).ok()),
+            group: id,
             child: Some(child),
             is_spared: self.is_spared,
         })
     }
 
     /// Runs it to its end, telling each line of its messages.
-    pub(crate) async fn run(self, mut tell: impl FnMut(&str)) -> Result<Output> {
+    pub(crate) async fn run(self, tell: impl FnMut(&str)) -> Result<Output> {
+        let child = self.start(Stdio::piped())?;
+        Self::finish(child, tell).await
+    }
+
+    /// Runs it to its end with something to read.
+    pub(crate) async fn answer(mut self, input: &[u8]) -> Result<Output> {
+        self.command.stdin(Stdio::piped());
         let mut child = self.start(Stdio::piped())?;
+        let mut stdin = child.stdin()?;
+        let write = async move {
+            // One that has ended before it has read all of it says itself why.
+            let _ = stdin.write_all(input).await;
+        };
+        let (output, ()) = futures::join!(Self::finish(child, |_| ()), write);
+        output
+    }
+
+    async fn finish(mut child: Child, mut tell: impl FnMut(&str)) -> Result<Output> {
         let mut messages = Messages::default();
         let (stdout, stderr) = (child.stdout().ok(), child.stderr().ok());
         let read = async {

@@ -14,9 +14,10 @@ use forge_core::objects::{GitBackend, GitRepo, ImportSource, Oid, Staged};
 use forge_core::repos::Progress;
 use forge_core::{Error, RefName, RepoId, Result, Timestamp};
 
-use crate::gix::{Handles, Repo, blocking};
-use crate::import;
+use crate::gix::{Handles, Piece, Query, Repo, blocking};
+use crate::import::{self, Reach};
 use crate::layout::Layout;
+use crate::maintenance;
 use crate::scratch::{Scratch, make_dirs, sync_all, sync_dir};
 
 /// The settings of each repository: none of its own.
@@ -27,14 +28,16 @@ const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n
 pub(crate) struct Disk {
     layout: Arc<Layout>,
     handles: Arc<Handles>,
+    reach: Reach,
 }
 
 impl Disk {
-    pub(crate) fn new(layout: Layout, order_bytes: u64) -> Self {
+    pub(crate) fn new(layout: Layout, order_bytes: u64, reach: Reach) -> Self {
         let layout = Arc::new(layout);
         Self {
             handles: Arc::new(Handles::new(Arc::clone(&layout), order_bytes)),
             layout,
+            reach,
         }
     }
 
@@ -48,6 +51,11 @@ impl Disk {
 
     pub(crate) async fn commit_count(&self, id: RepoId, tip: Oid) -> Result<Option<usize>> {
         self.repo(id).commit_count(tip).await
+    }
+
+    /// Begins the answer to `ls-refs`; `None` if git is to give it.
+    pub(crate) async fn list_refs(&self, id: RepoId, query: Query) -> Result<Option<Piece>> {
+        self.repo(id).list(query).await
     }
 
     /// Puts a finished directory where the repository belongs.
@@ -87,7 +95,8 @@ impl GitBackend for Disk {
         let layout = Arc::clone(&self.layout);
         let make = move || Scratch::below(&layout.scratch()).map_err(Error::internal);
         let scratch = blocking(make).await?;
-        if let Err(e) = import::fetch(scratch.path(), from, &progress).await {
+        let into = scratch.path();
+        if let Err(e) = import::fetch(into, from, &self.layout, self.reach, &progress).await {
             blocking(move || {
                 scratch.remove();
                 Ok(())
@@ -154,10 +163,22 @@ impl GitBackend for Disk {
     }
 
     async fn recover(&self) -> Result<()> {
-        Ok(())
+        let scratch = self.layout.scratch();
+        blocking(move || {
+            for left in Scratch::abandoned(&scratch).map_err(Error::internal)? {
+                left.remove();
+            }
+            Ok(())
+        })
+        .await
     }
 
-    async fn maintain(&self, _repo: RepoId) -> Result<()> {
+    async fn maintain(&self, repo: RepoId) -> Result<()> {
+        let path = self.layout.repo(repo).ok_or(Error::NotFound)?;
+        if maintenance::maintain(&path).await? {
+            // Open handles would keep the old packs on the disk.
+            self.handles.forget(repo);
+        }
         Ok(())
     }
 

@@ -12,13 +12,16 @@ mod gix;
 mod http;
 mod import;
 mod layout;
+mod maintenance;
 mod permits;
 mod pkt;
+mod quarantine;
 mod receive_pack;
 mod scratch;
 #[cfg(feature = "ssh")]
 mod ssh;
 mod transport;
+mod update_ref;
 mod upload_pack;
 mod words;
 
@@ -32,7 +35,11 @@ use forge_core::{RefName, RepoId, Result, Timestamp};
 
 pub use cache::Cached;
 use disk::Disk;
+pub use http::claims;
+use import::Reach;
 use layout::Layout;
+#[cfg(feature = "ssh")]
+pub use ssh::Ssh;
 pub use transport::Transport;
 
 /// Memory for what was read, in bytes, unless [`Git::cache_bytes`] says otherwise.
@@ -48,19 +55,37 @@ pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 pub struct Git {
     disk: Disk,
     reads: Arc<dyn GitBackend>,
+    cache_bytes: u64,
+    reach: Reach,
 }
 
 impl Git {
     /// The repositories below `root`. It is made when the first of them is; the file system needs a working `rename`.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self::new(Layout::at(root.into()), DEFAULT_CACHE_BYTES)
+        Self::new(
+            Layout::at(root.into()),
+            DEFAULT_CACHE_BYTES,
+            Reach::Public,
+        )
     }
 
     /// Keeps at most about so many bytes of what was read; 0 keeps nothing.
     #[must_use]
     pub fn cache_bytes(self, bytes: u64) -> Self {
-        Self::new(self.disk.layout().clone(), bytes)
+        Self::new(self.disk.layout().clone(), bytes, self.reach)
+    }
+
+    /// Whether users may import from private networks and from this machine itself, as they would want to within an
+    /// intranet, where everything that speaks HTTP may then be asked by anybody who has an account. Off unless set.
+    #[must_use]
+    pub fn allow_private_imports(self, allowed: bool) -> Self {
+        let reach = if allowed {
+            Reach::Everywhere
+        } else {
+            Reach::Public
+        };
+        Self::new(self.disk.layout().clone(), self.cache_bytes, reach)
     }
 
     /// How many commits the history of a commit has; `None` if there is no such commit.
@@ -71,15 +96,20 @@ impl Git {
         self.disk.commit_count(repo, tip).await
     }
 
-    fn new(layout: Layout, bytes: u64) -> Self {
+    fn new(layout: Layout, bytes: u64, reach: Reach) -> Self {
         // Orders of histories are a quarter: few of them are wanted, and each is large.
-        let disk = Disk::new(layout, bytes / 4);
+        let disk = Disk::new(layout, bytes / 4, reach);
         let reads: Arc<dyn GitBackend> = if bytes == 0 {
             Arc::new(disk.clone())
         } else {
             Arc::new(Cached::new(disk.clone(), bytes - bytes / 4))
         };
-        Self { disk, reads }
+        Self {
+            disk,
+            reads,
+            cache_bytes: bytes,
+            reach,
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub(crate) enum Band {
     Data = 1,
     /// Text for the person at the other end.
     Text = 2,
+    /// Why there is no more.
+    Error = 3,
 }
 
 /// Reads one pkt-line; `None` where the stream ends between two.
@@ -80,8 +82,32 @@ fn malformed(why: &str) -> io::Error {
 /// Appends a pkt-line. The payload has at most [`MAX_DATA`] bytes; what is beyond is cut off.
 pub(crate) fn put(out: &mut BytesMut, payload: &[u8]) {
     let payload = payload.get(..MAX_DATA).unwrap_or(payload);
-    out.put_slice(format!("{:04x}", payload.len() + 4).as_bytes());
+    out.put_slice(&digits(payload.len() + 4));
     out.put_slice(payload);
+}
+
+/// Appends a pkt-line that says what is wrong, where a client looks for that.
+pub(crate) fn put_error(out: &mut BytesMut, text: &str) {
+    put(out, format!("ERR {text}\n").as_bytes());
+}
+
+/// Appends any pkt-line.
+pub(crate) fn put_pkt(out: &mut BytesMut, pkt: &Pkt) {
+    match pkt {
+        Pkt::Data(data) => put(out, data),
+        Pkt::Flush => put_flush(out),
+        Pkt::Delim => out.put_slice(b"0001"),
+        Pkt::ResponseEnd => out.put_slice(b"0002"),
+    }
+}
+
+/// The four digits before a line: a length has no more of them.
+pub(crate) fn digits(length: usize) -> [u8; 4] {
+    let digit = |shift: u32| {
+        let digit = u32::try_from(length >> shift & 0xf).unwrap_or_default();
+        char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8)
+    };
+    [digit(12), digit(8), digit(4), digit(0)]
 }
 
 /// Appends `0000`.
@@ -94,7 +120,7 @@ pub(crate) fn put_flush(out: &mut BytesMut) {
 pub(crate) fn put_band(out: &mut BytesMut, band: Band, bytes: &[u8], largest: usize) {
     let largest = largest.clamp(6, MAX_LINE) - 5;
     for chunk in bytes.chunks(largest) {
-        out.put_slice(format!("{:04x}", chunk.len() + 5).as_bytes());
+        out.put_slice(&digits(chunk.len() + 5));
         out.put_u8(band as u8);
         out.put_slice(chunk);
     }
@@ -139,6 +165,24 @@ mod tests {
             .map(|pkt| pkt.line().expect("data").len())
             .collect();
         assert_eq!(bands, [996, 996, 11]);
+    }
+
+    #[tokio::test]
+    async fn marks_and_errors_are_put_too() {
+        let mut out = BytesMut::new();
+        for pkt in [
+            Pkt::Data("x".into()),
+            Pkt::Delim,
+            Pkt::ResponseEnd,
+            Pkt::Flush,
+        ] {
+            put_pkt(&mut out, &pkt);
+        }
+        put_error(&mut out, "no");
+        assert_eq!(out, "0005x000100020000000bERR no\n");
+        for length in [4, 0x1a, 0xfff0] {
+            assert_eq!(digits(length), format!("{length:04x}").as_bytes());
+        }
     }
 
     #[tokio::test]

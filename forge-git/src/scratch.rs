@@ -1,12 +1,13 @@
 //! Directories for work in progress, and making what is in them durable.
 //!
-//! Invariant: a [`Scratch`] that is dropped takes its directory with it, whichever way the work ends; what a crash
-//! leaves, the sweep removes. Nothing here knows what a repository is.
+//! Invariant: a [`Scratch`] that is dropped takes its directory with it, whichever way the work ends. As long as it lives
+//! its directory is locked, so what a crash leaves can be told from what is in use; where there are no locks, only its
+//! age tells. Nothing here knows what a repository is.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,8 @@ const REMOVALS: u32 = 5;
 #[must_use = "dropping it removes the directory"]
 pub(crate) struct Scratch {
     path: PathBuf,
+    /// Held, so that nobody takes the directory for abandoned.
+    _lock: Option<File>,
 }
 
 impl Scratch {
@@ -28,9 +31,18 @@ impl Scratch {
         loop {
             let path = unused(parent)?;
             match DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Self { path }),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(e),
+            }
+            // In between it looked abandoned, and may have been removed as such.
+            match lock(&path)? {
+                Lock::Ours(lock) => {
+                    let _lock = Some(lock);
+                    return Ok(Self { path, _lock });
+                }
+                Lock::Unsupported => return Ok(Self { path, _lock: None }),
+                Lock::Theirs | Lock::Gone => {}
             }
         }
     }
@@ -39,10 +51,29 @@ impl Scratch {
     pub(crate) fn of(directory: &Path, parent: &Path) -> io::Result<Option<Self>> {
         let path = unused(parent)?;
         match fs::rename(directory, &path) {
-            Ok(()) => Ok(Some(Self { path })),
+            // To be removed, by whomever.
+            Ok(()) => Ok(Some(Self { path, _lock: None })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// What lies below `parent` and belongs to no process that lives.
+    pub(crate) fn abandoned(parent: &Path) -> io::Result<Vec<Self>> {
+        let entries = match fs::read_dir(parent) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            if let Lock::Ours(lock) = lock(&path)? {
+                let _lock = Some(lock);
+                found.push(Self { path, _lock });
+            }
+        }
+        Ok(found)
     }
 
     /// Removes it and waits for that.
@@ -67,6 +98,36 @@ impl Drop for Scratch {
             Ok(runtime) => drop(runtime.spawn_blocking(move || remove(&path))),
             Err(_) => remove(&path),
         }
+    }
+}
+
+enum Lock {
+    Ours(File),
+    Theirs,
+    /// There is no such directory any more.
+    Gone,
+    Unsupported,
+}
+
+fn lock(path: &Path) -> io::Result<Lock> {
+    let absent = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound => Ok(Lock::Gone),
+        _ => Err(e),
+    };
+    let directory = match File::open(path) {
+        Ok(directory) => directory,
+        Err(e) => return absent(e),
+    };
+    match directory.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Lock::Theirs),
+        Err(TryLockError::Error(_)) => return Ok(Lock::Unsupported),
+    }
+    // Whoever had the lock before may have removed what it was on.
+    match path.metadata() {
+        Ok(now) if now.ino() == directory.metadata()?.ino() => Ok(Lock::Ours(directory)),
+        Ok(_) => Ok(Lock::Gone),
+        Err(e) => absent(e),
     }
 }
 
@@ -132,4 +193,31 @@ pub(crate) fn sync_all(path: &Path) -> io::Result<()> {
         }
     }
     sync_dir(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_is_not_abandoned() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let parent = directory.path().join("tmp");
+        assert!(Scratch::abandoned(&parent).expect("listed").is_empty());
+        let used = Scratch::below(&parent).expect("made");
+        let crashed = parent.join("crashed");
+        fs::create_dir_all(crashed.join("deep")).expect("made");
+        let found = Scratch::abandoned(&parent).expect("listed");
+        let paths: Vec<_> = found.iter().map(|found| found.path.clone()).collect();
+        assert_eq!(paths, [crashed.as_path()]);
+        // Two that look at once do not both remove it.
+        assert!(Scratch::abandoned(&parent).expect("listed").is_empty());
+        for found in found {
+            found.remove();
+        }
+        assert!(!crashed.exists() && used.path.exists());
+        let path = used.path.clone();
+        used.remove();
+        assert!(!path.exists());
+    }
 }

@@ -69,6 +69,11 @@ impl Transport {
         self.place(objects.repo().id)
     }
 
+    /// Where work in progress lies, on the file system of the repositories.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.0.git.disk.layout().scratch()
+    }
+
     fn place(&self, id: RepoId) -> Result<PathBuf> {
         let dir = self.0.git.disk.layout().repo(id);
         dir.ok_or_else(|| Error::internal("a repository needs a positive number"))

@@ -115,7 +115,7 @@ impl Table {
             .with_state(app);
         Routes::new(
             router
-                .map_request(without_trailing_slashes)
+                .map_request(with_plain_tilde)
                 .map_response(without_length),
         )
     }
@@ -132,18 +132,28 @@ fn without_length(mut response: Response) -> Response {
     response
 }
 
-/// `/api/repos/` means `/api/repos`: clients of git.sr.ht send both.
-fn without_trailing_slashes(mut request: Request<Body>) -> Request<Body> {
+/// `/%7Ealice…` means `/~alice…`, which is how routes have it.
+fn with_plain_tilde(request: Request<Body>) -> Request<Body> {
     let path = request.uri().path();
-    let trimmed = path.trim_end_matches('/');
-    if trimmed.len() == path.len() || trimmed.is_empty() {
+    match path.strip_prefix("/%7e").or(path.strip_prefix("/%7E")) {
+        Some(rest) => {
+            let path = format!("/~{rest}");
+            with_path(request, &path)
+        }
+        None => request,
+    }
+}
+
+/// The request with another path.
+pub(crate) fn with_path(mut request: Request<Body>, path: &str) -> Request<Body> {
+    if request.uri().path() == path {
         return request;
     }
-    let trimmed = match request.uri().query() {
-        Some(query) => format!("{trimmed}?{query}"),
-        None => trimmed.to_owned(),
+    let whole = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     };
-    if let Ok(uri) = trimmed.parse::<Uri>() {
+    if let Ok(uri) = whole.parse::<Uri>() {
         *request.uri_mut() = uri;
     }
     request

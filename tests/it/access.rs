@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use forge::Endpoint;
+use forge::keys::PublicKey;
 use forge::repos::{NewRepo, Visibility};
 use http::Method;
 
@@ -14,7 +16,7 @@ use crate::support::{Database, PERSONAS, Persona, World};
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/access.txt");
 
 /// How a route is asked: its variable parts filled in, and a body that the route would accept.
-fn fill(path: &str, repo: &str) -> String {
+fn fill(path: &str, repo: &str, key: &str) -> String {
     let tail = match path.rsplit('/').nth(1) {
         Some("refdb") => "refs/heads/master",
         Some("blob") => "master/README.md",
@@ -29,12 +31,24 @@ fn fill(path: &str, repo: &str) -> String {
         .replace("{*file}", tail)
         .replace("{oid}", README)
         .replace("{prefix}", &README[..10])
+        .replace("{id}", key)
+        .replace("{*blob}", &a_key("alice"))
+        .replace("~{page}", "~alice.keys")
 }
 
 /// The id of README.md in the fixture.
 const README: &str = "b69b48d84942714512f7bbcd0cb990250baec5b8";
 
-fn body(method: &Method, path: &str) -> (Vec<(&'static str, &'static str)>, String) {
+/// The blob of a key that is named so.
+fn a_key(name: &str) -> String {
+    format!("AAAAC3NzaC1lZDI1NTE5AAAAI{name:A>43}")
+}
+
+fn body(
+    method: &Method,
+    path: &str,
+    persona: Persona,
+) -> (Vec<(&'static str, &'static str)>, String) {
     if path.contains("artifacts") {
         // Names are unique in a repository, and it has two paths.
         let name = if path.contains("{owner}") {
@@ -56,6 +70,10 @@ fn body(method: &Method, path: &str) -> (Vec<(&'static str, &'static str)>, Stri
             vec![("content-type", "text/html")],
             "<p>Hello.</p>".to_owned(),
         ),
+        Method::POST if path.ends_with("ssh-keys") => {
+            let key = a_key(&format!("{persona:?}"));
+            (json, format!(r#"{{"ssh-key": "ssh-ed25519 {key}"}}"#))
+        }
         Method::PUT => (json, r#"{"description": "new"}"#.to_owned()),
         Method::POST => (json, r#"{"name": "created"}"#.to_owned()),
         _ => (Vec::new(), String::new()),
@@ -91,7 +109,8 @@ async fn sweep(world: &World) -> String {
     }
     table.push('\n');
     let mut rows = BTreeSet::new();
-    for (i, endpoint) in forge::git_endpoints().iter().enumerate() {
+    let key = spare_key(world, "alice").await;
+    for (i, endpoint) in endpoints().iter().enumerate() {
         let (method, path) = (&endpoint.method, endpoint.path.as_str());
         let of_a_repo = path.contains("{name}");
         let visibilities: &[_] = if of_a_repo {
@@ -106,12 +125,17 @@ async fn sweep(world: &World) -> String {
             } else {
                 (*repo).to_owned()
             };
+            let key = if method == Method::DELETE {
+                spare_key(world, "spare").await
+            } else {
+                key.clone()
+            };
             let row = format!("{method} {path} {repo}");
             assert!(rows.insert(row.clone()), "{row} is there twice");
             write!(table, "{row:62}").unwrap();
             for persona in PERSONAS {
-                let (headers, body) = body(method, path);
-                let path = fill(path, &name);
+                let (headers, body) = body(method, path, *persona);
+                let path = fill(path, &name, &key);
                 let answer = world
                     .request(*persona, method.clone(), &path, &headers, body)
                     .await;
@@ -130,6 +154,24 @@ async fn sweep(world: &World) -> String {
         }
     }
     table
+}
+
+/// All routes there are, where a forge has them that is mounted at one address.
+fn endpoints() -> Vec<Endpoint> {
+    let meta = forge::meta_endpoints().into_iter();
+    let meta = meta.map(|endpoint| Endpoint {
+        path: format!("/meta{}", endpoint.path),
+        ..endpoint
+    });
+    forge::git_endpoints().into_iter().chain(meta).collect()
+}
+
+/// The number of a key of alice's that is named so, made if there is none.
+async fn spare_key(world: &World, name: &str) -> String {
+    let key = PublicKey::parse(&format!("ssh-ed25519 {}", a_key(name)), "ssh-key").unwrap();
+    let alice = world.user("alice").await;
+    let key = world.system().ensure_ssh_key(alice.id, &key).await.unwrap();
+    key.id.to_string()
 }
 
 /// A repository of alice's with that visibility, to be deleted.
@@ -165,12 +207,12 @@ async fn spare(world: &World, visibility: &str, i: usize) -> String {
 #[tokio::test]
 async fn methods_that_a_path_does_not_have_are_refused_in_the_error_form() {
     let world = World::new(Database::Sqlite).await;
-    let paths: BTreeSet<_> = forge::git_endpoints()
+    let paths: BTreeSet<_> = endpoints()
         .into_iter()
         .map(|endpoint| endpoint.path)
         .collect();
     for path in paths {
-        let path = fill(&path, "open");
+        let path = fill(&path, "open", "1");
         let options = world
             .request(Persona::Anon, Method::OPTIONS, &path, &[], "")
             .await;

@@ -5,6 +5,7 @@
 //! itself loses power is not tested here.
 
 mod import;
+mod push;
 mod worker;
 
 use std::collections::BTreeMap;

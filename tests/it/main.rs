@@ -6,9 +6,11 @@
 )]
 
 mod access;
+mod client;
 mod crash;
 mod fidelity;
 mod hostile;
+mod imports;
 mod layer;
 mod plugins;
 mod standalone;

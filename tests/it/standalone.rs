@@ -28,68 +28,120 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_start_without_arguments_prints_commands_that_work_when_pasted() {
+async fn a_newcomer_pastes_what_is_printed_and_has_pushed_a_repository() {
     let dir = fresh();
-    // The usual port may be taken here; all else is as without arguments.
-    let launch = Launch::bare(dir.path(), "plain").with(["--http", "127.0.0.1:0"]);
+    // The usual ports may be taken here; all else is as without arguments.
+    let launch = Launch::bare(dir.path(), "plain").with(PORTS);
     let mut process = launch.spawn();
     let printed = process.says("Ctrl-C ends it").await;
-    paste(dir.path(), &printed, &["200", "200", "201", "200"]).await;
+    let pasted = paste(dir.path(), &printed).await;
+    assert!(pasted.contains("~you"), "{pasted}");
+    assert!(
+        pasted.contains("* [new branch]      HEAD -> master"),
+        "{pasted}"
+    );
+    // It did not exist, and git says what happened.
+    assert!(pasted.contains("remote: "), "{pasted}");
+    assert!(pasted.contains("~you/hello"), "{pasted}");
+    assert!(pasted.contains("private"), "{pasted}");
     assert_eq!(mode(&dir.path().join("forge-data")), 0o700);
+    assert_eq!(
+        mode(&dir.path().join("forge-data/ssh_host_ed25519_key")),
+        0o600
+    );
     process.signal("INT").await;
     let ended = process.ended().await;
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
 }
 
 #[tokio::test]
-async fn a_start_with_an_import_prints_commands_that_show_it() {
+async fn a_start_with_an_import_and_a_key_prints_commands_for_both_transports() {
     let dir = fresh();
+    let key = ["-q", "-t", "ed25519", "-N", "", "-f", "id"];
+    run("ssh-keygen", &key, dir.path()).await;
     let launch = Launch::bare(dir.path(), "plain")
-        .with(["--http", "127.0.0.1:0"])
+        .with(PORTS)
+        .with(["--ssh-key", "id.pub"])
         .importing("small", &fixture::small(dir.path()));
     let mut process = launch.spawn();
     let printed = process.says("Ctrl-C ends it").await;
     assert!(printed.contains("importing ~you/small"), "{printed}");
-    paste(dir.path(), &printed, &["200"; 4]).await;
+    let pasted = paste(dir.path(), &printed).await;
+    assert!(pasted.contains("Merge it."), "{pasted}");
+    assert_eq!(pasted.matches("Cloning into").count(), 2, "{pasted}");
+    assert_eq!(pasted.matches("HEAD -> master").count(), 2, "{pasted}");
 }
 
-/// Has a shell do what was printed, and compares the answers' status.
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "a person's shell and curl, if there is one"
-)]
-async fn paste(dir: &Path, printed: &str, expected: &[&str]) {
+/// Free ports instead of the usual ones.
+const PORTS: [&str; 4] = ["--http", "127.0.0.1:0", "--ssh", "127.0.0.1:0"];
+
+/// Has a shell do what was printed, in a repository with a commit in it; what it says to that.
+async fn paste(dir: &Path, printed: &str) -> String {
     let commands: String = printed
         .lines()
-        .filter(|line| line.starts_with("  export ") || line.starts_with("  curl "))
-        .flat_map(|line| [line, "\n"])
+        .filter(|line| line.starts_with("  "))
+        .filter(|line| {
+            ["export ", "curl ", "git "]
+                .iter()
+                .any(|c| line.trim().starts_with(c))
+        })
+        // Each clone needs a place of its own.
+        .map(|line| {
+            format!(
+                "{}\n",
+                in_its_own_place(line)
+            )
+        })
         .collect();
-    if Command::new("curl").arg("-V").output().await.is_err() {
-        assert!(
-            std::env::var_os("FORGE_TEST_STRICT").is_none(),
-            "curl is missing"
-        );
-        eprintln!("SKIPPED: what is printed cannot be pasted without curl");
-        return;
-    }
-    let settings =
-        "silent\nshow-error\nnoproxy = \"*\"\nwrite-out = \"\\nanswered %{http_code}\\n\"\n";
+    let settings = "silent\nshow-error\nfail\nnoproxy = \"*\"\n";
     std::fs::write(dir.join(".curlrc"), settings).expect("settings");
-    let pasted = Command::new("sh")
-        .args(["-e", "-c", &commands])
-        .env("CURL_HOME", dir)
+    std::fs::create_dir(dir.join("work")).expect("a directory");
+    let begin = "git init -q -b master; git -c user.name=A -c user.email=a@b commit -q --allow-empty -m Begin";
+    let script = format!("set -ex; {begin}\n{commands}");
+    run("sh", &["-c", &script], &dir.join("work")).await
+}
+
+/// Two clones of one name need two places.
+fn in_its_own_place(line: &str) -> String {
+    if line.starts_with("  git clone") {
+        format!("(cd \"$(mktemp -d -p .)\" &&{line})")
+    } else {
+        line.to_owned()
+    }
+}
+
+/// Runs a person's program, with nothing of this machine's configuration; everything that it says.
+#[expect(clippy::disallowed_methods, reason = "what a person would run")]
+async fn run(program: &str, arguments: &[&str], dir: &Path) -> String {
+    let home = dir
+        .ancestors()
+        .find(|dir| dir.join(".curlrc").exists())
+        .unwrap_or(dir);
+    let key = home.join("id");
+    let output = Command::new(program)
+        .args(arguments)
         .current_dir(dir)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .env("HOME", home)
+        .env("CURL_HOME", home)
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env(
+            "GIT_SSH_COMMAND",
+            format!(
+                "ssh -F none -i '{}' -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+                key.display()
+            ),
+        )
         .output()
         .await
-        .expect("sh");
-    let output = String::from_utf8(pasted.stdout).expect("UTF-8");
-    let statuses: Vec<_> = output
-        .lines()
-        .filter_map(|line| line.strip_prefix("answered "))
-        .collect();
-    let complaints = String::from_utf8_lossy(&pasted.stderr);
-    assert_eq!(statuses, expected, "{commands}{output}{complaints}");
+        .expect("it is installed");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
 }
 
 #[tokio::test]
@@ -115,6 +167,7 @@ async fn the_environment_file_tells_everything_to_its_owner_alone() {
     assert_eq!(mode(&launch.env_file()), 0o600);
     assert_eq!(mode(&dir.path().join("data/token-alice")), 0o600);
     assert_eq!(server.env["FORGE_USER"], "alice");
+    assert!(server.env["FORGE_SSH_URL"].starts_with("ssh://git@127.0.0.1:"));
     let meta = server.env["FORGE_META_URL"].strip_prefix(&server.env["FORGE_GIT_URL"]);
     let version = server
         .client

@@ -29,6 +29,11 @@ impl Account {
         &self.user
     }
 
+    /// The caller whose it is, for what else the same credentials open.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     pub(crate) fn forge(&self) -> &Forge {
         &self.caller.forge
     }

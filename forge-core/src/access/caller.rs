@@ -130,6 +130,17 @@ impl NewPush {
         let made = self.account.create_repo_for_push(&self.name).await?;
         ReadRepo::clone(&made).write()
     }
+
+    /// The repository of this name, if somebody else was faster.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none.
+    pub async fn existing(&self) -> Result<WriteRepo> {
+        match self.account.caller().push_to(&self.path()).await? {
+            PushTarget::Repo(repo) => Ok(repo),
+            PushTarget::New(_) => Err(Error::NotFound),
+        }
+    }
 }
 
 impl Caller {

@@ -10,7 +10,7 @@ use super::{Actor, Caller, Mode, Scope};
 use crate::objects::GitRepo;
 use crate::repos::{Owner, Repository, Visibility};
 use crate::store::Tx;
-use crate::{Error, Forge, RepoId, Result};
+use crate::{Error, Forge, RepoId, Result, UserId};
 
 /// What somebody may do with a repository; each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +37,14 @@ fn level(actor: Actor, repo: &Repository, acl: Option<Mode>) -> Option<Level> {
         (Actor::DeployKey, None, _) => None,
         (_, _, Visibility::Public | Visibility::Unlisted) => Some(Level::Read),
         (_, _, Visibility::Private) => None,
+    }
+}
+
+impl Forge {
+    /// Whether a user may see a repository by now: for what they asked for and is done without them.
+    pub(crate) async fn may_see(&self, user: UserId, repo: &Repository) -> Result<bool> {
+        let acl = self.store().acl_mode(repo.id, user).await?;
+        Ok(level(Actor::User(user), repo, acl).is_some())
     }
 }
 
@@ -241,7 +249,6 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::UserId;
     use crate::repos::Owner;
 
     #[test]

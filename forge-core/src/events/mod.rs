@@ -64,6 +64,8 @@ pub enum Task {
         /// What the plugin understands.
         payload: serde_json::Value,
     },
+    /// Fetch what a repository is to hold from where its import says.
+    Import(RepoId),
     /// Put a repository's files in order, if it is worth the while.
     Maintain(RepoId),
     /// Remove a repository that was made for a push, unless something was pushed to it.

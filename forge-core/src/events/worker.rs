@@ -220,6 +220,7 @@ impl Forge {
                     "a job of a plugin that is not here any more is dropped"
                 ),
             },
+            Task::Import(repo) => self.run_import(*repo).await?,
             Task::Maintain(repo) => match self.git().maintain(*repo).await {
                 // Removed while the job was queued.
                 Err(Error::NotFound) => {}

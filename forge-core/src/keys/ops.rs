@@ -3,7 +3,11 @@
 use super::{DeployKey, Fingerprint, PublicKey, SshKey};
 use crate::access::{Account, Caller, ManageRepo, Mode, Scope, System};
 use crate::ids::{DeployKeyId, KeyId, UserId};
+use crate::names::UserName;
 use crate::{Error, Forge, Page, Paged, Result};
+
+/// How many SSH keys a user may add, so that the list of them stays one that can be sent.
+const MAX_KEYS: u64 = 256;
 
 impl Account {
     /// The account's SSH keys, newest first. Needs `SSH_KEYS:RO`.
@@ -28,9 +32,19 @@ impl Account {
     /// Adds an SSH key. Needs `SSH_KEYS:RW`.
     ///
     /// # Errors
-    /// [`Error::Conflict`] on field `ssh-key` if the key is known already, to whomever.
+    /// On field `ssh-key`: [`Error::Conflict`] if the key is known already, to whomever; [`Error::Invalid`] if the account
+    /// has 256 keys.
     pub async fn add_ssh_key(&self, key: &PublicKey) -> Result<SshKey> {
         self.require(Scope::SshKeys, Mode::Write)?;
+        let count = Page {
+            start: None,
+            size: 0,
+        };
+        let keys = self.forge().store().ssh_keys(self.user().id, count).await?;
+        if keys.total >= MAX_KEYS {
+            let reason = "an account may have at most 256 SSH keys";
+            return Err(Error::invalid("ssh-key", reason));
+        }
         add(self.forge(), self.user().id, key).await
     }
 
@@ -73,6 +87,20 @@ impl Caller {
         let store = self.forge().store();
         let found = store.ssh_key_by_fingerprint(fingerprint).await?;
         Ok(found.ok_or(Error::NotFound)?.0)
+    }
+
+    /// All SSH keys of a user, newest first: public, as on meta.sr.ht, so that others can let the user in.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such user.
+    pub async fn ssh_keys_of(&self, user: &UserName) -> Result<Vec<SshKey>> {
+        let store = self.forge().store();
+        let user = store.user_by_name(user).await?.ok_or(Error::NotFound)?;
+        let all = Page {
+            start: None,
+            size: u64::MAX,
+        };
+        Ok(store.ssh_keys(user.id, all).await?.results)
     }
 }
 
@@ -125,11 +153,15 @@ impl System {
     /// # Errors
     /// [`Error::Conflict`] on field `ssh-key` if somebody else has it.
     pub async fn ensure_ssh_key(&self, user: UserId, key: &PublicKey) -> Result<SshKey> {
+        let error = match add(self.forge(), user, key).await {
+            Err(error @ Error::Conflict { .. }) => error,
+            outcome => return outcome,
+        };
         let store = self.forge().store();
         let found = store.ssh_key_by_fingerprint(&key.fingerprint()).await?;
         match found {
             Some((found, owner)) if owner.id == user => Ok(found),
-            _ => add(self.forge(), user, key).await,
+            _ => Err(error),
         }
     }
 }

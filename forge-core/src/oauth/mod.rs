@@ -8,8 +8,6 @@ mod store;
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 pub use store::{OauthReads, OauthWrites};
@@ -52,11 +50,13 @@ pub struct NewToken {
 pub struct TokenText(String);
 
 impl TokenText {
-    /// A new text: a prefix by which scanners for leaked secrets can tell it, and 256 random bits in base64.
+    /// A new text: a prefix by which scanners for leaked secrets can tell it, and 256 random bits in hex digits,
+    /// which need no escape in a URL: `git push https://name:token@host/…`.
     pub(crate) fn generate(entropy: &dyn Entropy) -> Result<Self> {
         let mut secret = [0; 32];
         entropy.fill(&mut secret)?;
-        Ok(Self(format!("forge_{}", STANDARD_NO_PAD.encode(secret))))
+        let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self(format!("forge_{digits}")))
     }
 
     /// The text, to hand to the token's owner and to nobody else.

@@ -15,7 +15,9 @@ use crate::names::{RefName, RevSpec};
 use crate::repos::Progress;
 use crate::{Error, RepoId, Result, Timestamp};
 
-/// Where an import comes from. An operator's word: it may name a path of this machine.
+/// Where an import comes from. [`ImportSource::Url`] and [`ImportSource::Path`] are an operator's word: all that is there
+/// is taken. The others may be a user's: branches, tags and HEAD are taken, objects that git would not accept from a
+/// client refuse the whole, and it has half an hour.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportSource {
@@ -23,6 +25,16 @@ pub enum ImportSource {
     Url(Url),
     /// A repository on this machine.
     Path(PathBuf),
+    /// A repository on another machine, over `https` or `http`, that a user has named: only where everybody could get
+    /// it too, never within the operator's own network.
+    UserUrl {
+        /// Its address, without credentials.
+        url: Url,
+        /// The most that it may hold, in bytes on the disk.
+        max_bytes: u64,
+    },
+    /// A repository of the same forge. Whoever asks must have seen to it that it may be read.
+    Repo(RepoId),
 }
 
 impl std::fmt::Debug for ImportSource {
@@ -31,6 +43,10 @@ impl std::fmt::Debug for ImportSource {
         match self {
             Self::Url(url) => write!(f, "Url({})", url.host_str().unwrap_or_default()),
             Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::UserUrl { url, .. } => {
+                write!(f, "UserUrl({})", url.host_str().unwrap_or_default())
+            }
+            Self::Repo(repo) => f.debug_tuple("Repo").field(repo).finish(),
         }
     }
 }
@@ -81,7 +97,7 @@ pub trait Staged: Send + Sync + std::fmt::Debug {
 pub trait GitBackend: Send + Sync + 'static {
     /// Makes an empty repository whose HEAD names `head`.
     async fn create(&self, repo: RepoId, head: &RefName) -> Result<()>;
-    /// Fetches every ref, all they reach, and HEAD. [`Error::Invalid`] for field `source`, with git's words, if it
+    /// Fetches refs, all they reach, and HEAD, as the source's kind says. [`Error::Invalid`] for field `source`, with git's words, if it
     /// cannot be read.
     async fn fetch(&self, from: &ImportSource, progress: Progress) -> Result<Box<dyn Staged>>;
     /// Gives what was fetched a number.

@@ -1,7 +1,9 @@
 //! What is done with a push.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 
+use futures::FutureExt as _;
 use uuid::Uuid;
 
 use super::{PendingPush, Push, PushOptions, PushState, Quarantined, RefUpdate, Verdict};
@@ -156,7 +158,7 @@ async fn ask(
             push,
             objects: &objects,
         };
-        match plugin.pre_receive(forge, &pending).await {
+        match calmly(plugin.pre_receive(forge, &pending)).await {
             Ok(Verdict::Accept) => {}
             Ok(Verdict::Refuse(reason)) => {
                 decision.lines.push(reason);
@@ -286,7 +288,7 @@ async fn tell(forge: &Forge, push: &Push) -> Vec<String> {
     let mut lines = Vec::new();
     let telling = async {
         for plugin in forge.plugins() {
-            match plugin.post_receive(forge, push).await {
+            match calmly(plugin.post_receive(forge, push)).await {
                 Ok(said) => lines.extend(said),
                 Err(error) => tracing::error!(
                     plugin = plugin.name(),
@@ -301,6 +303,12 @@ async fn tell(forge: &Forge, push: &Push) -> Vec<String> {
         tracing::warn!("the plugins took too long after a push");
     }
     lines
+}
+
+/// A plugin that panics has failed, and nothing else has.
+async fn calmly<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let asked = AssertUnwindSafe(asked).catch_unwind().await;
+    asked.unwrap_or_else(|_| Err(Error::internal("it panicked")))
 }
 
 /// Whether this pusher may change the repository itself with a push option.

@@ -9,6 +9,7 @@ mod store;
 use serde::{Deserialize, Serialize};
 
 pub use ops::Progress;
+pub(crate) use ops::{Purpose, to_its_end};
 pub use store::{Listing, RepoReads, RepoWrites};
 
 use crate::clock::Timestamp;

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use super::{NewRepo, RepoChange, Repository, Visibility};
 use crate::access::{Account, ManageRepo, Mode, ReadRepo, Scope, System, WriteRepo};
 use crate::events::{EventKind, NewJob, Task};
+use crate::imports::NewImport;
 use crate::names::{RefName, RepoName, RepoPath, UserName};
 use crate::objects::ImportSource;
 use crate::repos::RepoOrRedirect;
@@ -20,6 +21,16 @@ const UNUSED: TimeDelta = TimeDelta::hours(3);
 /// How many keys one job removes; a bound on the size of the job's row.
 const KEYS_PER_JOB: usize = 500;
 
+/// What an empty repository is made for.
+pub(crate) enum Purpose {
+    /// Itself.
+    Itself,
+    /// To be pushed to in the same moment, or removed.
+    Push,
+    /// To be filled from elsewhere.
+    Import(NewImport),
+}
+
 impl Account {
     /// Makes an empty repository. Needs `REPOSITORIES:RW`.
     ///
@@ -27,7 +38,7 @@ impl Account {
     /// [`Error::Conflict`] on field `name` if the account has one of that name, [`Error::Invalid`] for a bad
     /// description.
     pub async fn create_repo(&self, new: &NewRepo) -> Result<ManageRepo> {
-        self.make_repo(new, false).await
+        self.make_repo(new, Purpose::Itself).await
     }
 
     /// Makes an empty private repository for a push, to be removed again if nothing is pushed. Needs
@@ -38,10 +49,10 @@ impl Account {
             description: None,
             visibility: Visibility::Private,
         };
-        self.make_repo(&new, true).await
+        self.make_repo(&new, Purpose::Push).await
     }
 
-    async fn make_repo(&self, new: &NewRepo, is_for_push: bool) -> Result<ManageRepo> {
+    pub(crate) async fn make_repo(&self, new: &NewRepo, purpose: Purpose) -> Result<ManageRepo> {
         self.require(Scope::Repositories, Mode::Write)?;
         new.check()?;
         let (forge, owner, new) = (self.forge().clone(), self.user().id, new.clone());
@@ -50,11 +61,19 @@ impl Account {
             let repo = tx.insert_repo(owner, &new, forge.now()).await?;
             // The directory comes first: a crash leaves one that no row knows, which the sweep removes.
             forge.git().create(repo.id, &default_head()?).await?;
-            if is_for_push {
-                // For a process that dies during the push; one that lives removes it itself.
-                let later = forge.now() + UNUSED;
-                tx.enqueue(NewJob::at(later, Task::CollectRepo(repo.id)))
-                    .await?;
+            match purpose {
+                Purpose::Itself => {}
+                Purpose::Push => {
+                    // For a process that dies during the push; one that lives removes it itself.
+                    let later = forge.now() + UNUSED;
+                    tx.enqueue(NewJob::at(later, Task::CollectRepo(repo.id)))
+                        .await?;
+                }
+                Purpose::Import(import) => {
+                    tx.insert_import(repo.id, &import, forge.now()).await?;
+                    tx.enqueue(NewJob::at(forge.now(), Task::Import(repo.id)))
+                        .await?;
+                }
             }
             tx.emit(forge.event(EventKind::RepoCreated(repo.clone()))?)
                 .await?;
@@ -110,7 +129,8 @@ impl ReadRepo {
     /// # Errors
     /// Those of the store.
     pub async fn is_being_imported(&self) -> Result<bool> {
-        Ok(false)
+        let import = self.import().await?;
+        Ok(import.is_some_and(|import| import.is_running()))
     }
 
     /// The custom README, if the owner has set one.
@@ -232,7 +252,7 @@ impl System {
 
 /// Does work that must not be dropped in the middle when its caller hangs up: a directory that is put in place after its
 /// transaction was rolled back could take the place of the next repository's, which may be given the same number.
-async fn to_its_end<T: Send + 'static>(
+pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
     tokio::spawn(work).await.map_err(Error::internal)?

@@ -30,6 +30,8 @@ pub async fn git(backend: &dyn GitBackend, scratch: &Path) {
     numbers_can_be_taken_again(backend, scratch).await;
     removal_is_final(backend).await;
     sweeping_names_what_is_old(backend, scratch).await;
+    recovery_leaves_what_is_in_use(backend, scratch).await;
+    maintenance_changes_nothing_that_is_read(backend, scratch).await;
 }
 
 fn name(text: &str) -> RefName {
@@ -345,4 +347,32 @@ async fn sweeping_names_what_is_old(backend: &dyn GitBackend, scratch: &Path) {
     backend.sweep(epoch).await.expect("swept");
     backend.adopt(staged, RepoId(8)).await.expect("adopted");
     git_reads(&*open(backend, 8), &Fixture::at(scratch.join("odd"))).await;
+}
+
+async fn recovery_leaves_what_is_in_use(backend: &dyn GitBackend, scratch: &Path) {
+    let source = ImportSource::Path(scratch.join("odd"));
+    let staged = backend.fetch(&source, silent()).await.expect("fetched");
+    for _ in 0..2 {
+        backend.recover().await.expect("recovered");
+    }
+    backend.adopt(staged, RepoId(9)).await.expect("adopted");
+    backend.recover().await.expect("recovered");
+    git_reads(&*open(backend, 9), &Fixture::at(scratch.join("odd"))).await;
+}
+
+async fn maintenance_changes_nothing_that_is_read(backend: &dyn GitBackend, scratch: &Path) {
+    let source = Fixture::at(scratch.join("everything"));
+    let repo = import(backend, &source, 10).await;
+    git_reads(&*repo, &source).await;
+    for _ in 0..2 {
+        backend.maintain(RepoId(10)).await.expect("maintained");
+        git_reads(&*repo, &source).await;
+        git_reads(&*open(backend, 10), &source).await;
+    }
+    let head = name("refs/heads/main");
+    backend.create(RepoId(11), &head).await.expect("made");
+    backend.maintain(RepoId(11)).await.expect("nothing to do");
+    assert_empty(&*open(backend, 11), "refs/heads/main").await;
+    let absent = backend.maintain(RepoId(12)).await;
+    assert!(matches!(absent, Err(Error::NotFound)), "{absent:?}");
 }

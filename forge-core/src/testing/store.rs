@@ -1,10 +1,13 @@
 //! The conformance suite of [`Store`].
 //!
 //! Invariant: each guarantee is tried with users of its own, so one database does for all of them, and for many runs.
-//! Only the queue is shared: it must be empty, and nobody else may be working on it. Durability is not tried here, since
-//! that takes killing the process.
+//! Only the queue and the list of unsettled pushes are shared: both must be empty, and nobody else may be working on them.
+//! Durability is not tried here, since that takes killing the process.
 
 mod accounts;
+mod imports;
+mod keys;
+mod pushes;
 mod queue;
 mod repos;
 mod shared;
@@ -27,6 +30,9 @@ pub async fn store(store: &dyn Store) {
     Box::pin(accounts::all(store)).await;
     Box::pin(repos::all(store)).await;
     Box::pin(shared::all(store)).await;
+    Box::pin(keys::all(store)).await;
+    Box::pin(imports::all(store)).await;
+    Box::pin(pushes::all(store)).await;
     Box::pin(transactions::all(store)).await;
     Box::pin(queue::all(store)).await;
 }

@@ -4,8 +4,11 @@
 //! an old handle. Nothing is written.
 
 mod graph;
+mod loose;
+mod ls_refs;
 mod objects;
 mod order;
+mod packed;
 mod refs;
 mod repo;
 mod rev;
@@ -29,6 +32,7 @@ use self::graph::GraphFile;
 use self::order::Orders;
 use crate::layout::Layout;
 
+pub(crate) use self::ls_refs::{HIDDEN, Piece, Query};
 pub(crate) use self::repo::Repo;
 
 /// Repositories kept open; each holds maps of its packs.

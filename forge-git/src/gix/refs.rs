@@ -5,29 +5,26 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use ::gix::ObjectId;
 use ::gix::hash::Kind as Hash;
-use ::gix::refs::{FullName, PartialName, file, packed};
+use ::gix::refs::packed as lines;
 use bstr::{BStr, BString, ByteSlice as _};
 use forge_core::objects::Ref;
 use forge_core::{Error, RefName, Result};
 
-use super::{Reader, fault, oid};
+use super::packed::Packed;
+use super::{Reader, fault, loose, oid};
 
-/// How many symbolic refs may name each other; git's number.
-const MAX_HOPS: usize = 5;
-/// A loose ref is a line.
-const MAX_LOOSE: u64 = 8 << 10;
-/// Files above this are mapped into memory, in bytes.
-const MAX_READ: u64 = 32 << 10;
+/// How many refs are read to find where one leads; git's number.
+const MAX_READS: usize = 5;
 
 /// What a ref's file or line says.
 #[derive(Debug, Clone)]
-enum Value {
+pub(super) enum Value {
     Id(ObjectId),
     /// Packed, together with what remains when tags are followed.
     Peeled(ObjectId, ObjectId),
@@ -35,10 +32,21 @@ enum Value {
     Broken,
 }
 
+/// Where a name leads over symbolic refs.
+#[derive(Debug)]
+pub(super) enum End {
+    /// To an object, by the last name; the object may be missing.
+    At(BString, ObjectId),
+    /// To a name that no ref has.
+    Unborn(BString),
+    /// To something broken, or too far away.
+    Nowhere,
+}
+
 /// The refs of a repository, for the length of one call.
 pub(super) struct Refs<'a> {
     git_dir: &'a Path,
-    packed: OnceCell<Option<packed::Buffer>>,
+    packed: OnceCell<Packed>,
 }
 
 impl<'a> Refs<'a> {
@@ -51,7 +59,7 @@ impl<'a> Refs<'a> {
 
     /// What HEAD names; `None` if that is an object.
     pub(super) fn head(&self) -> Result<Option<RefName>> {
-        match self.loose(b"HEAD".as_bstr())? {
+        match loose::read(self.git_dir, b"HEAD".as_bstr())? {
             Some(Value::Symbolic(name)) => RefName::new(name).map(Some).map_err(Error::internal),
             Some(Value::Id(_) | Value::Peeled(..)) => Ok(None),
             None | Some(Value::Broken) => Err(Error::internal("HEAD is missing or broken")),
@@ -60,61 +68,48 @@ impl<'a> Refs<'a> {
 
     /// The name and id that a full name leads to over symbolic refs.
     pub(super) fn follow(&self, name: &BStr) -> Result<Option<(BString, ObjectId)>> {
+        Ok(match self.resolve(name)? {
+            End::At(name, id) if !id.is_null() => Some((name, id)),
+            End::At(..) | End::Unborn(_) | End::Nowhere => None,
+        })
+    }
+
+    /// Where a full name leads over symbolic refs.
+    pub(super) fn resolve(&self, name: &BStr) -> Result<End> {
         let mut name = name.to_owned();
-        for _ in 0..=MAX_HOPS {
+        for _ in 0..MAX_READS {
             match self.value(name.as_bstr())? {
-                Some(Value::Id(id) | Value::Peeled(id, _)) => return Ok(Some((name, id))),
-                Some(Value::Symbolic(next)) => name = next,
-                None | Some(Value::Broken) => return Ok(None),
+                Some(Value::Id(id) | Value::Peeled(id, _)) => return Ok(End::At(name, id)),
+                Some(Value::Symbolic(next)) if loose::is_name(next.as_bstr()) => name = next,
+                Some(Value::Symbolic(_) | Value::Broken) => return Ok(End::Nowhere),
+                None => return Ok(End::Unborn(name)),
             }
         }
-        Ok(None)
+        Ok(End::Nowhere)
     }
 
     fn value(&self, name: &BStr) -> Result<Option<Value>> {
-        if let Some(value) = self.loose(name)? {
+        if let Some(value) = loose::read(self.git_dir, name)? {
             return Ok(Some(value));
         }
-        let Some(packed) = self.packed()? else {
-            return Ok(None);
-        };
-        let Ok(partial) = PartialName::try_from(name.to_owned()) else {
-            return Ok(None);
-        };
-        let found = packed.try_find(partial.as_ref()).map_err(fault)?;
-        // It also tries what a short name may stand for.
-        Ok(found
-            .filter(|found| found.name.as_bstr() == name)
-            .map(|found| match found.object {
-                Some(_) => Value::Peeled(found.target(), found.object()),
-                None => Value::Id(found.target()),
-            }))
+        let found = self.packed()?.find(name)?;
+        Ok(found.map(|(id, peeled)| match peeled {
+            Some(peeled) => Value::Peeled(id, peeled),
+            None => Value::Id(id),
+        }))
     }
 
-    fn packed(&self) -> Result<Option<&packed::Buffer>> {
+    fn packed(&self) -> Result<&Packed> {
         if let Some(packed) = self.packed.get() {
-            return Ok(packed.as_ref());
+            return Ok(packed);
         }
-        let path = self.git_dir.join("packed-refs");
-        let packed = match packed::Buffer::open(path, MAX_READ, Hash::Sha1) {
-            Ok(packed) => Some(packed),
-            Err(e) if e.is_not_found() => None,
-            Err(e) => return Err(fault(e)),
-        };
-        Ok(self.packed.get_or_init(|| packed).as_ref())
-    }
-
-    fn loose(&self, name: &BStr) -> Result<Option<Value>> {
-        let Ok(path) = name.to_path() else {
-            return Ok(None);
-        };
-        read_loose(&self.git_dir.join(path), name)
+        let packed = Packed::open(self.git_dir)?;
+        Ok(self.packed.get_or_init(|| packed))
     }
 
     /// Every ref below `refs/`, by name.
     fn all(&self) -> Result<BTreeMap<BString, Value>> {
-        let mut loose = Vec::new();
-        walk_loose(self.git_dir, b"refs".as_bstr(), &mut loose)?;
+        let loose = loose::walk(self.git_dir, &|_| true, &|_| true)?;
         let mut all = BTreeMap::new();
         let path = self.git_dir.join("packed-refs");
         let bytes = match fs::read(path) {
@@ -127,7 +122,7 @@ impl<'a> Refs<'a> {
             .lines()
             .next()
             .is_some_and(|line| line.starts_with(b"#") && line.contains_str(" fully-peeled"));
-        let lines = packed::Iter::new(&bytes, Hash::Sha1).map_err(fault)?;
+        let lines = lines::Iter::new(&bytes, Hash::Sha1).map_err(fault)?;
         for line in lines {
             let Ok(line) = line else {
                 continue;
@@ -182,7 +177,7 @@ impl Reader<'_> {
                 });
             }
             Value::Id(target) => (target, None),
-            Value::Symbolic(next) => match refs.follow(next.as_bstr())? {
+            Value::Symbolic(_) => match refs.follow(name.as_bstr())? {
                 None => return Ok(None),
                 Some((end, target)) => match RefName::new(end) {
                     Ok(end) => (target, Some(end)),
@@ -209,65 +204,4 @@ impl Reader<'_> {
             symbolic,
         }))
     }
-}
-
-/// Reads every file below a directory of loose refs.
-fn walk_loose(git_dir: &Path, name: &BStr, found: &mut Vec<(BString, Value)>) -> Result<()> {
-    let directory = git_dir.join(name.to_path().map_err(Error::internal)?);
-    let entries = match fs::read_dir(&directory) {
-        Ok(entries) => entries,
-        // Git removes empty directories whenever it likes.
-        Err(e) if is_absence(&e) => return Ok(()),
-        Err(e) => return Err(Error::internal(e)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(Error::internal)?;
-        let Some(last) = <[u8]>::from_os_str(&entry.file_name()).map(ToOwned::to_owned) else {
-            continue;
-        };
-        let name = BString::from([&**name, b"/", &last].concat());
-        let kind = entry.file_type().map_err(Error::internal)?;
-        if kind.is_dir() {
-            walk_loose(git_dir, name.as_bstr(), found)?;
-        } else if kind.is_file()
-            && RefName::new(name.clone()).is_ok()
-            && let Some(value) = read_loose(&entry.path(), name.as_bstr())?
-        {
-            found.push((name, value));
-        }
-    }
-    Ok(())
-}
-
-fn read_loose(path: &Path, name: &BStr) -> Result<Option<Value>> {
-    let mut content = Vec::new();
-    match File::open(path).and_then(|file| file.take(MAX_LOOSE).read_to_end(&mut content)) {
-        Ok(_) => {}
-        Err(e) if is_absence(&e) => return Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(Some(Value::Broken)),
-        Err(e) => return Err(Error::internal(e)),
-    }
-    let Ok(name) = FullName::try_from(name) else {
-        return Ok(None);
-    };
-    let value = match file::loose::Reference::try_from_path(name, &content, Hash::Sha1) {
-        Err(_) => Value::Broken,
-        Ok(found) => match found.target {
-            ::gix::refs::Target::Object(id) => Value::Id(id),
-            ::gix::refs::Target::Symbolic(name) => Value::Symbolic(name.into_inner()),
-        },
-    };
-    Ok(Some(value))
-}
-
-/// Whether it means that no ref has that name.
-fn is_absence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::InvalidFilename
-            | io::ErrorKind::InvalidInput
-    )
 }

@@ -16,7 +16,7 @@ use super::objects::Content;
 use super::order::{Answer, Orders};
 use super::refs::Refs;
 use super::rev::Revs;
-use super::{Handles, Reader, blocking, object_id, oid};
+use super::{Handles, Piece, Query, Reader, blocking, ls_refs, object_id, oid};
 use crate::content;
 
 /// A repository by its number.
@@ -35,6 +35,12 @@ impl Repo {
     pub(crate) async fn commit_count(&self, tip: Oid) -> Result<Option<usize>> {
         self.read_history(move |reader, orders, compute| reader.count(orders, tip, compute))
             .await
+    }
+
+    /// Begins the answer to `ls-refs`; `None` if git is to give it.
+    pub(crate) async fn list(&self, query: Query) -> Result<Option<Piece>> {
+        let Self { handles, id } = self.clone();
+        blocking(move || ls_refs::begin(handles, id, query)).await
     }
 
     /// Does the work without computing a whole history, or, if it must be, when it is its turn. The last argument of

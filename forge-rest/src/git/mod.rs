@@ -4,21 +4,23 @@
 //! It does not serve clones and pushes; those are a transport of their own.
 
 mod artifacts;
+mod imports;
 mod log;
 mod objects;
 mod refs;
 mod repos;
-mod users;
+pub(crate) mod users;
 
 use axum::Json;
 use bytes::Bytes;
-use forge_core::http::Routes;
+use forge_core::http::{Body, Routes};
 use forge_core::{Forge, Oid, RepoId};
-use http::Method;
+use http::{Method, Request};
 use moka::sync::Cache;
 use serde_json::json;
+use tower::ServiceExt as _;
 
-use crate::table::Table;
+use crate::table::{Table, with_path};
 use crate::time::TimestampStyle;
 
 pub use crate::table::Endpoint;
@@ -50,13 +52,23 @@ impl App {
 /// The routes, to be mounted at the git service's origin.
 #[must_use]
 pub fn routes(forge: Forge, time: TimestampStyle) -> Routes {
-    table().serve(App::new(forge, time))
+    let routes = table().serve(App::new(forge, time));
+    Routes::new(routes.map_request(without_trailing_slashes))
 }
 
 /// What the routes serve.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
     table().endpoints()
+}
+
+/// `/api/repos/` means `/api/repos`: clients of git.sr.ht send both.
+fn without_trailing_slashes(request: Request<Body>) -> Request<Body> {
+    let trimmed = request.uri().path().trim_end_matches('/').to_owned();
+    if trimmed.is_empty() {
+        return request;
+    }
+    with_path(request, &trimmed)
 }
 
 fn table() -> Table {
@@ -76,6 +88,8 @@ fn table() -> Table {
     table.repo(get, "/readme", repos::readme);
     table.repo(put, "/readme", repos::set_readme);
     table.repo(delete, "/readme", repos::delete_readme);
+
+    table.repo(get, "/import", imports::get);
 
     table.repo(get, "/refs", refs::list);
     table.repo(get, "/refdb/{*ref}", refs::get);

@@ -66,7 +66,7 @@ pub(crate) async fn list(
     Ok(page::list(repos, |repo| View::of(repo, app.time)))
 }
 
-/// `POST /api/repos`
+/// `POST /api/repos`. With `clone-url`, which is ours, it is filled from there; see [`super::imports`].
 pub(crate) async fn create(
     State(app): State<App>,
     Auth(caller): Auth,
@@ -77,6 +77,7 @@ pub(crate) async fn create(
     let description = fields
         .optional("description")
         .filter(|text| !text.is_empty());
+    let clone_url = fields.optional("clone-url").filter(|url| !url.is_empty());
     let visibility = fields
         .optional("visibility")
         .map(|text| fields.parse::<Visibility>(&text));
@@ -84,14 +85,16 @@ pub(crate) async fn create(
     // Without faults there is a name, and a visibility if one was given.
     let name = name.ok_or_else(|| Error::invalid("name", "name is required"))?;
     let visibility = visibility.flatten().unwrap_or(Visibility::Public);
-    let repo = caller
-        .account()?
-        .create_repo(&NewRepo {
-            name,
-            description,
-            visibility,
-        })
-        .await?;
+    let new = NewRepo {
+        name,
+        description,
+        visibility,
+    };
+    let account = caller.account()?;
+    let repo = match clone_url {
+        Some(url) => account.import_repo(&new, &url).await?,
+        None => account.create_repo(&new).await?,
+    };
     Ok((
         StatusCode::CREATED,
         Json(View::of(repo.get().clone(), app.time)),

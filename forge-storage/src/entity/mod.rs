@@ -6,6 +6,7 @@
 pub(crate) mod acls;
 pub(crate) mod artifacts;
 pub(crate) mod deploy_keys;
+pub(crate) mod imports;
 pub(crate) mod jobs;
 pub(crate) mod plugins;
 pub(crate) mod pushes;

@@ -6,6 +6,7 @@
 mod columns;
 mod m0001_tables;
 mod m0002_transport;
+mod m0003_imports;
 mod plugins;
 
 use forge_core::{Migration, Result};
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_tables::Tables),
             Box::new(m0002_transport::Transport),
+            Box::new(m0003_imports::Imports),
         ]
     }
 

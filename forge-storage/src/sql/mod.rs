@@ -6,6 +6,7 @@
 mod acls;
 mod artifacts;
 mod events;
+mod imports;
 mod keys;
 mod oauth;
 mod pushes;

@@ -136,7 +136,7 @@ async fn migrating_again_changes_nothing() {
     assert_eq!(value(&store, schema).await, before);
     assert_eq!(
         value(&store, "SELECT count(*) FROM forge_migration").await,
-        "1"
+        "3"
     );
     assert!(
         store

@@ -4,6 +4,7 @@ pub(crate) mod database;
 pub(crate) mod fixture;
 mod personas;
 pub(crate) mod process;
+pub(crate) mod site;
 
 use std::sync::Arc;
 

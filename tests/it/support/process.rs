@@ -1,4 +1,4 @@
-//! The example `standalone` as a process of its own: started, asked over HTTP, stopped, killed.
+//! The example `standalone`, or another, as a process of its own: started, asked over HTTP, stopped, killed.
 //!
 //! Invariant: a process does not outlive its handle, and nothing of the machine's configuration reaches it. What it
 //! keeps on disk is not looked at here.
@@ -22,18 +22,27 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(5);
 
-/// A command line of `standalone`, and where the process writes.
+/// A command line of `standalone`, unless it is [`Launch::of`] another example, and where the process writes.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
     dir: PathBuf,
     name: String,
+    example: &'static str,
     arguments: Vec<OsString>,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Launch {
     /// Serves on a free port what is in `dir/data`, and says where in the file `dir/<name>.env`.
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
-        let launch = Self::bare(dir, name).with(["--http", "127.0.0.1:0", "--data", "data"]);
+        let launch = Self::bare(dir, name).with([
+            "--http",
+            "127.0.0.1:0",
+            "--ssh",
+            "127.0.0.1:0",
+            "--data",
+            "data",
+        ]);
         let env = launch.env_file();
         launch.with([OsStr::new("--env"), env.as_os_str()])
     }
@@ -43,8 +52,25 @@ impl Launch {
         Self {
             dir: dir.to_owned(),
             name: name.to_owned(),
+            example: "standalone",
             arguments: Vec::new(),
+            variables: Vec::new(),
         }
+    }
+
+    /// The same command line of another example.
+    pub(crate) fn of(&self, example: &'static str) -> Self {
+        Self {
+            example,
+            ..self.clone()
+        }
+    }
+
+    /// The same with a variable in its environment.
+    pub(crate) fn env(&self, key: &'static str, value: &str) -> Self {
+        let mut more = self.clone();
+        more.variables.push((key, value.to_owned()));
+        more
     }
 
     /// The same with more arguments.
@@ -82,11 +108,12 @@ impl Launch {
         // What an earlier process wrote must not be taken for an answer of this one.
         let _ = fs::remove_file(self.env_file());
         let output = |kind| File::create(self.file(kind)).expect("a file");
-        let child = Command::new(binary())
+        let child = Command::new(binary(self.example))
             .args(&self.arguments)
             .current_dir(&self.dir)
             .env("RUST_LOG", "warn")
             .env_remove("DATABASE_URL")
+            .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(output("out"))
             .stderr(output("err"))
@@ -110,14 +137,14 @@ impl Launch {
     }
 }
 
-/// The example, which cargo builds beside the tests.
-fn binary() -> PathBuf {
+/// An example, which cargo builds beside the tests.
+fn binary(example: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let profile = test
         .parent()
         .and_then(Path::parent)
         .expect("target/<profile>");
-    let binary = profile.join("examples/standalone");
+    let binary = profile.join("examples").join(example);
     assert!(
         binary.exists(),
         "{} is missing: `cargo build --workspace --all-features --examples` makes it",
@@ -159,6 +186,12 @@ impl Process {
             Some(process.out()).filter(|out| out.contains(text))
         })
         .await
+    }
+
+    /// Waits until it has written a text to its standard error.
+    pub(crate) async fn complains(&mut self, text: &str) {
+        let found = |process: &Self| process.err().contains(text).then_some(());
+        self.until(text, found).await;
     }
 
     /// Waits until it serves.

@@ -27,6 +27,8 @@ pub(super) async fn all(store: &dyn Store) {
     lists_show_what_the_reader_may_know_of(store).await;
     pages_show_each_entry_once(store).await;
     existing_repositories_are_told_from_others(store).await;
+    a_repository_is_found_by_its_number(store).await;
+    a_touch_sets_the_time_alone(store).await;
     a_readme_is_kept(store).await;
 }
 
@@ -376,6 +378,43 @@ async fn existing_repositories_are_told_from_others(store: &dyn Store) {
     assert_eq!(existing, [kept.id]);
     let existing = store.existing_repos(&[]).await.expect("a read");
     assert_eq!(existing, []);
+}
+
+async fn a_repository_is_found_by_its_number(store: &dyn Store) {
+    let owner = a_user(store).await;
+    let repo = a_repo(store, &owner, "a").await;
+    let read = store.repo(repo.id).await.expect("a read");
+    assert_eq!(read, Some(repo.clone()));
+    let repo = renamed(store, &repo, "b", at(1)).await;
+    let read = store.repo(repo.id).await.expect("a read");
+    assert_eq!(read, Some(repo.clone()));
+    changed(store, async |tx| tx.delete_repo(repo.id).await).await;
+    for id in [repo.id, RepoId(0), RepoId(i64::MAX)] {
+        assert_eq!(store.repo(id).await.expect("a read"), None);
+    }
+}
+
+async fn a_touch_sets_the_time_alone(store: &dyn Store) {
+    let owner = a_user(store).await;
+    let (repo, bystander) = (
+        a_repo(store, &owner, "a").await,
+        a_repo(store, &owner, "other").await,
+    );
+    for time in [at(123_456), at(5)] {
+        let expected = Repository {
+            updated: time,
+            ..repo.clone()
+        };
+        let touched = changed(store, async |tx| tx.touch_repo(repo.id, time).await).await;
+        assert_eq!(touched.as_ref(), Some(&expected));
+        for _ in 0..2 {
+            assert_leads(store, &owner, "a", Some(&expected)).await;
+        }
+    }
+    assert_leads(store, &owner, "other", Some(&bystander)).await;
+    changed(store, async |tx| tx.delete_repo(repo.id).await).await;
+    let touched = changed(store, async |tx| tx.touch_repo(repo.id, at(9)).await).await;
+    assert_eq!(touched, None);
 }
 
 async fn a_readme_is_kept(store: &dyn Store) {

@@ -1,0 +1,555 @@
+//! Refs moved by `git update-ref`: locked first, moved later, or let go.
+//!
+//! Invariant: a ref moves only from the value it was said to have. Between [`prepare`] and [`Prepared::commit`] the refs
+//! are locked and nothing has changed; dropped there, the locks go. The child is never killed, which would leave them
+//! behind. Whether anybody may do this is not asked here.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use bstr::{BStr, ByteSlice};
+use forge_core::objects::GitRepo;
+use forge_core::push::RefUpdate;
+use forge_core::{Error, RefName, Result};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+
+use crate::child::{Child, Git};
+use crate::quarantine::beside;
+use crate::words;
+
+/// How often refs are locked anew when some of them got in the way.
+const TRIES: usize = 3;
+/// The most of a child's messages that is read, in bytes.
+const MAX_MESSAGES: u64 = 4096;
+
+/// Which repository's refs are moved, and by whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) repo: PathBuf,
+    /// Objects that are not in the repository yet when its refs are locked.
+    pub(crate) objects: Option<PathBuf>,
+    /// Whom a reflog names.
+    pub(crate) name: String,
+    pub(crate) email: String,
+}
+
+/// What did not go through.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    pub(crate) names: Vec<RefName>,
+    /// Git's words for it.
+    pub(crate) words: Vec<String>,
+}
+
+impl Refused {
+    fn add(&mut self, names: impl IntoIterator<Item = RefName>, words: String) {
+        self.names.extend(names);
+        if !self.words.contains(&words) {
+            self.words.push(words);
+        }
+    }
+}
+
+/// Refs that are locked.
+#[derive(Debug)]
+#[must_use = "dropping it lets the refs go"]
+pub(crate) struct Prepared {
+    place: Place,
+    open: Option<Transaction>,
+    first: Vec<RefUpdate>,
+    /// Those whose names stand in the way of a ref that is deleted first.
+    later: Vec<RefUpdate>,
+}
+
+/// Locks refs whose old values still hold; all of them or none, if it is `atomic`.
+pub(crate) async fn prepare(
+    place: Place,
+    updates: Vec<RefUpdate>,
+    atomic: bool,
+) -> Result<(Prepared, Refused)> {
+    let mut refused = Refused::default();
+    let (mut first, later) = if atomic {
+        (updates, Vec::new())
+    } else {
+        in_order(&updates, &mut refused)
+    };
+    let mut open = None;
+    if !first.is_empty() {
+        match Transaction::prepared(&place, &first).await? {
+            Ok(locked) => open = Some(locked),
+            Err(words) if atomic => {
+                refused.add(first.drain(..).map(|update| update.name), words);
+            }
+            Err(_) => (open, first) = lock_some(&place, first, &mut refused).await?,
+        }
+    }
+    let prepared = Prepared {
+        place,
+        open,
+        first,
+        later,
+    };
+    Ok((prepared, refused))
+}
+
+/// Locks those of the refs that can be locked.
+async fn lock_some(
+    place: &Place,
+    mut updates: Vec<RefUpdate>,
+    refused: &mut Refused,
+) -> Result<(Option<Transaction>, Vec<RefUpdate>)> {
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        updates = sift(place, updates, refused).await?;
+        if updates.is_empty() {
+            return Ok((None, updates));
+        }
+        match Transaction::prepared(place, &updates).await? {
+            Ok(open) => return Ok((Some(open), updates)),
+            // Another push was faster in between.
+            Err(words) => last = words,
+        }
+    }
+    refused.add(updates.into_iter().map(|update| update.name), last);
+    Ok((None, Vec::new()))
+}
+
+/// The updates that go through, each for itself. A child ends at the first that does not.
+async fn sift(
+    place: &Place,
+    updates: Vec<RefUpdate>,
+    refused: &mut Refused,
+) -> Result<Vec<RefUpdate>> {
+    let mut good = Vec::new();
+    let mut left = updates.into_iter();
+    while left.len() > 0 {
+        let mut child = Transaction::start(place)?;
+        for update in left.by_ref() {
+            let mut text = b"start\0".to_vec();
+            put(&mut text, &update);
+            text.extend_from_slice(b"prepare\0abort\0");
+            if child.tell(&text, &["start", "prepare", "abort"]).await? {
+                good.push(update);
+            } else {
+                refused.add([update.name], child.last_words().await?);
+                break;
+            }
+        }
+    }
+    Ok(good)
+}
+
+/// What is tried at once, and what afterwards. Of two new refs of which one would be a directory of the other, the
+/// second is refused; what takes the place of a ref that is deleted comes after that.
+fn in_order(updates: &[RefUpdate], refused: &mut Refused) -> (Vec<RefUpdate>, Vec<RefUpdate>) {
+    fn above(name: &RefName) -> impl Iterator<Item = &BStr> {
+        let name = name.as_bstr();
+        name.find_iter(b"/").filter_map(|end| name.get(..end).map(BStr::new))
+    }
+    let (mut files, mut directories) = (HashSet::new(), HashSet::new());
+    let (mut gone, mut gone_from) = (HashSet::new(), HashSet::new());
+    for update in updates.iter().filter(|update| update.new.is_none()) {
+        gone.insert(update.name.as_bstr());
+        gone_from.extend(above(&update.name));
+    }
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for update in updates {
+        let name = update.name.as_bstr();
+        if update.new.is_none() {
+            first.push(update.clone());
+            continue;
+        }
+        if directories.contains(name) || above(&update.name).any(|above| files.contains(above)) {
+            let words = format!("cannot lock ref '{name}': another ref of this push is in its way");
+            refused.add([update.name.clone()], words);
+            continue;
+        }
+        files.insert(name);
+        directories.extend(above(&update.name));
+        let waits = gone_from.contains(name) || above(&update.name).any(|above| gone.contains(above));
+        if waits { &mut later } else { &mut first }.push(update.clone());
+    }
+    (first, later)
+}
+
+impl Prepared {
+    /// What is about to happen.
+    pub(crate) fn updates(&self) -> Vec<RefUpdate> {
+        [self.first.as_slice(), &self.later].concat()
+    }
+
+    /// Lets the refs go, and waits for that.
+    pub(crate) async fn abort(self) {
+        if let Some(open) = self.open {
+            open.end().await;
+        }
+    }
+
+    /// Moves the refs; which have moved, and what did not go through after all. `repo` is asked where it is in doubt.
+    pub(crate) async fn commit(self, repo: &dyn GitRepo) -> (Vec<RefUpdate>, Refused) {
+        let (mut moved, mut refused) = (Vec::new(), Refused::default());
+        let committed = match self.open {
+            Some(open) => open.commit().await,
+            None => Ok(Ok(())),
+        };
+        settle(repo, committed, self.first, &mut moved, &mut refused).await;
+        for update in self.later {
+            let one = std::slice::from_ref(&update);
+            let committed = match Transaction::prepared(&self.place, one).await {
+                Ok(Ok(open)) => open.commit().await,
+                Ok(Err(words)) => Ok(Err(words)),
+                Err(error) => Err(error),
+            };
+            settle(repo, committed, vec![update], &mut moved, &mut refused).await;
+        }
+        (moved, refused)
+    }
+}
+
+/// Notes what became of some refs. A transaction that fails at its end may have moved some of them.
+async fn settle(
+    repo: &dyn GitRepo,
+    committed: Result<Result<(), String>>,
+    updates: Vec<RefUpdate>,
+    moved: &mut Vec<RefUpdate>,
+    refused: &mut Refused,
+) {
+    let words = match committed {
+        Ok(Ok(())) => return moved.extend(updates),
+        Ok(Err(words)) => words,
+        Err(error) => words::of(&error),
+    };
+    for update in updates {
+        let now = repo.find_ref(&update.name).await;
+        if now.is_ok_and(|now| now.map(|found| found.target) == update.new) {
+            moved.push(update);
+        } else {
+            refused.add([update.name], words.clone());
+        }
+    }
+}
+
+/// A child, and a transaction open in it.
+#[derive(Debug)]
+struct Transaction {
+    child: Child,
+    stdin: ChildStdin,
+    replies: BufReader<ChildStdout>,
+    messages: ChildStderr,
+    /// How messages name the repository.
+    repo: String,
+}
+
+impl Transaction {
+    fn start(place: &Place) -> Result<Self> {
+        let mut git = Git::new(&place.repo, "update-ref")
+            .arg("-m")
+            .arg("push")
+            .arg("--stdin")
+            .arg("-z")
+            .config("core.filesRefLockTimeout", "1000")
+            .config("core.packedRefsTimeout", "10000")
+            .config("core.fsync", "reference")
+            .env("GIT_COMMITTER_NAME", &place.name)
+            .env("GIT_COMMITTER_EMAIL", &place.email)
+            .spared();
+        if let Some(objects) = &place.objects {
+            git = beside(git, objects);
+        }
+        let mut child = git.converse()?;
+        Ok(Self {
+            stdin: child.stdin()?,
+            replies: BufReader::new(child.stdout()?),
+            messages: child.stderr()?,
+            repo: format!("{}/", place.repo.display()),
+            child,
+        })
+    }
+
+    /// Locks refs; git's words, if it cannot.
+    async fn prepared(place: &Place, updates: &[RefUpdate]) -> Result<Result<Self, String>> {
+        let mut this = Self::start(place)?;
+        let mut text = b"start\0".to_vec();
+        for update in updates {
+            put(&mut text, update);
+        }
+        text.extend_from_slice(b"prepare\0");
+        if this.tell(&text, &["start", "prepare"]).await? {
+            return Ok(Ok(this));
+        }
+        Ok(Err(this.last_words().await?))
+    }
+
+    async fn commit(mut self) -> Result<Result<(), String>> {
+        if self.tell(b"commit\0", &["commit"]).await? {
+            self.end().await;
+            return Ok(Ok(()));
+        }
+        Ok(Err(self.last_words().await?))
+    }
+
+    /// Gives commands; whether each was followed.
+    async fn tell(&mut self, text: &[u8], commands: &[&str]) -> Result<bool> {
+        let write = async {
+            self.stdin.write_all(text).await?;
+            self.stdin.flush().await
+        };
+        // It ends at what it does not like, and then reads no more.
+        if write.await.is_err() {
+            return Ok(false);
+        }
+        for command in commands {
+            let mut line = String::new();
+            let read = self.replies.read_line(&mut line).await;
+            read.map_err(Error::internal)?;
+            if line.strip_prefix(command) != Some(": ok\n") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Why it has ended.
+    async fn last_words(mut self) -> Result<String> {
+        drop(self.stdin);
+        let mut text = Vec::new();
+        let mut messages = self.messages.take(MAX_MESSAGES);
+        let read = messages.read_to_end(&mut text).await;
+        read.map_err(Error::internal)?;
+        self.child.wait().await?;
+        // Advice comes after the fault.
+        let fault = ByteSlice::lines(&*text).find(|line| line.starts_with(b"fatal: "));
+        let line = words::line(fault.unwrap_or(b"git failed without a word"));
+        // Where the repository lies is nobody's business.
+        let mut line = line.replace(&*self.repo, "");
+        for prefix in ["fatal: ", "error: ", "prepare: ", "commit: "] {
+            if let Some(rest) = line.strip_prefix(prefix) {
+                line = rest.to_owned();
+            }
+        }
+        Ok(line)
+    }
+
+    /// Lets it end; what it holds locked is free then.
+    async fn end(mut self) {
+        drop(self.stdin);
+        if let Err(error) = self.child.wait().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "git does not end after moving refs"
+            );
+        }
+    }
+}
+
+/// A command for one ref (`git-update-ref(1)`, "-z"). Symbolic refs are themselves meant, not what they name.
+fn put(text: &mut Vec<u8>, update: &RefUpdate) {
+    let mut word = |word: &[u8]| {
+        text.extend_from_slice(word);
+        text.push(0);
+    };
+    let name = &**update.name.as_bstr();
+    word(b"option no-deref");
+    match (update.old, update.new) {
+        (old, None) => {
+            word(&[b"delete ", name].concat());
+            word(old.map(|id| id.to_string()).unwrap_or_default().as_bytes());
+        }
+        (None, Some(new)) => {
+            word(&[b"create ", name].concat());
+            word(new.to_string().as_bytes());
+        }
+        (Some(old), Some(new)) => {
+            word(&[b"update ", name].concat());
+            word(new.to_string().as_bytes());
+            word(old.to_string().as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forge_core::Oid;
+    use forge_core::objects::GitBackend as _;
+    use forge_core::testing::{Fixture, tangled_history};
+
+    use super::*;
+
+    struct Repo {
+        _directory: tempfile::TempDir,
+        truth: Fixture,
+        git: std::sync::Arc<dyn GitRepo>,
+        ids: [Oid; 2],
+    }
+
+    impl Repo {
+        async fn new() -> Self {
+            let directory = tempfile::tempdir().expect("a directory");
+            let git = crate::Git::at(directory.path());
+            let head = RefName::new("refs/heads/b0").expect("a name");
+            let id = forge_core::RepoId(1);
+            git.create(id, &head).await.expect("made");
+            let truth = Fixture::at(directory.path().join("repos/00/00/01.git"));
+            truth.import(&tangled_history(20, 2));
+            let ids = ["b0", "b1"].map(|rev| truth.ask(&["rev-parse", rev]).parse().expect("id"));
+            Self {
+                git: git.open(id).expect("opened"),
+                _directory: directory,
+                truth,
+                ids,
+            }
+        }
+
+        fn place(&self) -> Place {
+            Place {
+                repo: self.truth.path().to_owned(),
+                objects: None,
+                name: "alice".to_owned(),
+                email: "alice@example.org".to_owned(),
+            }
+        }
+
+        async fn push(&self, updates: &[RefUpdate], atomic: bool) -> (Vec<String>, Refused) {
+            let prepared = prepare(self.place(), updates.to_vec(), atomic).await;
+            let (prepared, mut refused) = prepared.expect("git runs");
+            let (moved, more) = prepared.commit(&*self.git).await;
+            refused.names.extend(more.names);
+            refused.words.extend(more.words);
+            self.assert_unlocked();
+            (moved.iter().map(|m| m.name.to_string()).collect(), refused)
+        }
+
+        fn assert_unlocked(&self) {
+            let mut left = vec![self.truth.path().to_owned()];
+            while let Some(path) = left.pop() {
+                assert!(path.extension().is_none_or(|e| e != "lock"), "{path:?}");
+                if path.is_dir() {
+                    let entries = std::fs::read_dir(path).expect("listed");
+                    left.extend(entries.map(|entry| entry.expect("an entry").path()));
+                }
+            }
+        }
+
+        fn refs(&self) -> String {
+            self.truth.ask(&["for-each-ref", "--format=%(refname:short)"])
+        }
+    }
+
+    fn update(name: &str, old: Option<Oid>, new: Option<Oid>) -> RefUpdate {
+        let name = RefName::new(name).expect("a name");
+        RefUpdate { name, old, new }
+    }
+
+    #[tokio::test]
+    async fn a_ref_moves_only_from_where_it_was_said_to_be() {
+        let repo = Repo::new().await;
+        let [a, b] = repo.ids;
+        let (moved, refused) = repo
+            .push(
+                &[
+                    update("refs/heads/b0", Some(a), Some(b)),
+                    update("refs/heads/b1", Some(a), Some(b)),
+                    update("refs/heads/b1", None, Some(b)),
+                    update("refs/heads/new", None, Some(b)),
+                    update("refs/tags/gone", Some(a), None),
+                    update("refs/heads/missing", None, "1".repeat(40).parse().ok()),
+                ],
+                false,
+            )
+            .await;
+        assert_eq!(moved, ["refs/heads/b0", "refs/heads/new"]);
+        let words = refused.words.join("\n");
+        assert!(words.contains(&format!("cannot lock ref 'refs/heads/b1': is at {b} but expected {a}")), "{words}");
+        assert!(words.contains("reference already exists"), "{words}");
+        assert!(words.contains("nonexistent object"), "{words}");
+        assert_eq!(refused.names.len(), 4);
+        assert_eq!(repo.refs(), "b0\nb1\nnew");
+    }
+
+    #[tokio::test]
+    async fn all_or_nothing_is_nothing() {
+        let repo = Repo::new().await;
+        let [a, b] = repo.ids;
+        let updates = [
+            update("refs/heads/new", None, Some(b)),
+            update("refs/heads/b1", Some(a), None),
+        ];
+        let (moved, refused) = repo.push(&updates, true).await;
+        assert_eq!((moved.len(), refused.names.len()), (0, 2));
+        assert_eq!(repo.refs(), "b0\nb1");
+        let updates = [updates[0].clone(), update("refs/heads/b1", Some(b), None)];
+        let (moved, _) = repo.push(&updates, true).await;
+        assert_eq!(moved.len(), 2);
+        assert_eq!(repo.refs(), "b0\nnew");
+    }
+
+    #[tokio::test]
+    async fn names_in_each_others_way_are_told_apart() {
+        let repo = Repo::new().await;
+        let [a, b] = repo.ids;
+        repo.truth.run(&["pack-refs", "--all"]);
+        let (moved, refused) = repo
+            .push(
+                &[
+                    update("refs/heads/b0/below", None, Some(a)),
+                    update("refs/heads/b1/below", None, Some(a)),
+                    update("refs/heads/x", None, Some(a)),
+                    update("refs/heads/x/y", None, Some(a)),
+                    update("refs/heads/b0", Some(a), None),
+                ],
+                false,
+            )
+            .await;
+        assert_eq!(
+            moved,
+            ["refs/heads/x", "refs/heads/b0", "refs/heads/b0/below"]
+        );
+        let names: Vec<_> = refused.names.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["refs/heads/x/y", "refs/heads/b1/below"]);
+        assert_eq!(repo.refs(), "b0/below\nb1\nx");
+        // And back: a directory becomes a file.
+        let updates = [
+            update("refs/heads/b0/below", Some(a), None),
+            update("refs/heads/b0", None, Some(b)),
+        ];
+        let (moved, _) = repo.push(&updates, false).await;
+        assert_eq!(moved.len(), 2);
+        assert_eq!(repo.refs(), "b0\nb1\nx");
+    }
+
+    #[tokio::test]
+    async fn packed_refs_are_deleted_and_symbolic_ones_replaced() {
+        let repo = Repo::new().await;
+        let [a, b] = repo.ids;
+        repo.truth.run(&["pack-refs", "--all"]);
+        repo.truth.run(&["symbolic-ref", "refs/heads/link", "refs/heads/b0"]);
+        let updates = [
+            update("refs/heads/b1", Some(b), None),
+            update("refs/heads/link", Some(a), Some(b)),
+        ];
+        let (moved, refused) = repo.push(&updates, false).await;
+        assert_eq!(moved.len(), 2, "{refused:?}");
+        assert_eq!(repo.refs(), "b0\nlink");
+        assert_eq!(repo.truth.ask(&["rev-parse", "b0", "link"]), format!("{a}\n{b}"));
+    }
+
+    #[tokio::test]
+    async fn locks_that_are_let_go_are_gone() {
+        let repo = Repo::new().await;
+        let [a, b] = repo.ids;
+        let updates = vec![update("refs/heads/b0", Some(a), Some(b))];
+        let prepare = || prepare(repo.place(), updates.clone(), false);
+        let (prepared, _) = prepare().await.expect("locked");
+        assert_eq!(prepared.updates(), updates);
+        let (second, refused) = prepare().await.expect("git runs");
+        assert!(refused.words[0].contains("Unable to create"), "{refused:?}");
+        assert!(second.updates().is_empty());
+        prepared.abort().await;
+        repo.assert_unlocked();
+        let (prepared, _) = prepare().await.expect("locked");
+        drop(prepared);
+        let (moved, _) = repo.push(&updates, false).await;
+        assert_eq!(moved.len(), 1, "a second is enough for the locks to go");
+    }
+}

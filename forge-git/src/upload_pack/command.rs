@@ -1,0 +1,119 @@
+//! One command of protocol 2, as far as it must be read to know who answers it.
+//!
+//! Invariant: what was read is kept as it came, so a child that is given it, and then the rest, sees what the client sent.
+//! Nothing is refused here that is well-formed: git does that.
+
+use bstr::ByteSlice as _;
+use bytes::{Bytes, BytesMut};
+use forge_core::{Error, Result};
+
+use super::exchange::Client;
+use crate::gix::Query;
+use crate::pkt::{self, Pkt};
+
+/// The most that is read before the arguments, in bytes.
+const MAX_HEAD: usize = 128 << 10;
+/// The most arguments that are read here, in bytes.
+const MAX_ARGS: usize = 1 << 20;
+
+/// A command.
+#[derive(Debug)]
+pub(super) struct Command {
+    head: Vec<Bytes>,
+    args: Vec<Bytes>,
+    bytes: BytesMut,
+    is_complete: bool,
+}
+
+impl Command {
+    /// Reads one up to its arguments, and those of `ls-refs` as well; `None` if there is none.
+    pub(super) async fn read(client: &mut Client) -> Result<Option<Self>> {
+        let mut command = Self {
+            head: Vec::new(),
+            args: Vec::new(),
+            bytes: BytesMut::new(),
+            is_complete: false,
+        };
+        loop {
+            let Some(pkt) = client.pkt().await? else {
+                if command.bytes.is_empty() {
+                    return Ok(None);
+                }
+                return Err(Error::malformed("the request ends in the middle"));
+            };
+            pkt::put_pkt(&mut command.bytes, &pkt);
+            match pkt {
+                Pkt::Data(line) => command.head.push(line),
+                Pkt::Delim => break,
+                Pkt::Flush if command.head.is_empty() => return Ok(None),
+                Pkt::Flush => {
+                    command.is_complete = true;
+                    return Ok(Some(command));
+                }
+                Pkt::ResponseEnd => return Err(Error::malformed("0002 ends no request")),
+            }
+            if command.bytes.len() > MAX_HEAD {
+                return Err(Error::Limit { what: "request" });
+            }
+        }
+        while command.name() == Some(b"ls-refs") && command.bytes.len() < MAX_ARGS {
+            let Some(pkt) = client.pkt().await? else {
+                return Err(Error::malformed("the request ends in the middle"));
+            };
+            pkt::put_pkt(&mut command.bytes, &pkt);
+            match pkt {
+                Pkt::Data(line) => command.args.push(line),
+                Pkt::Flush => {
+                    command.is_complete = true;
+                    break;
+                }
+                Pkt::Delim | Pkt::ResponseEnd => {
+                    return Err(Error::malformed("a mark among the arguments"));
+                }
+            }
+        }
+        Ok(Some(command))
+    }
+
+    /// What is to be done; `None` if that is not said exactly once.
+    pub(super) fn name(&self) -> Option<&[u8]> {
+        let mut names = self
+            .head
+            .iter()
+            .filter_map(|line| chomp(line).strip_prefix(b"command="));
+        names.next().filter(|_| names.next().is_none())
+    }
+
+    /// What was read.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it was read to its end.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// What is asked of `ls-refs`; `None` if it is another command, or anything about it is out of the ordinary.
+    pub(super) fn ls_refs(&self) -> Option<Query> {
+        let is_known = |line: &Bytes| {
+            let (key, value) = chomp(line)
+                .split_once_str("=")
+                .unwrap_or((chomp(line), b""));
+            match key {
+                b"command" | b"agent" | b"server-option" => true,
+                b"object-format" => value == b"sha1",
+                _ => false,
+            }
+        };
+        let is_ours = self.is_complete && self.name() == Some(b"ls-refs");
+        if !is_ours || !self.head.iter().all(is_known) {
+            return None;
+        }
+        Query::parse(self.args.iter().map(|line| chomp(line)))
+    }
+}
+
+fn chomp(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").unwrap_or(line)
+}
