@@ -304,7 +304,9 @@ The forge is at {url}. Paste these:
             say(&format!("  git clone {ssh}/~{user}/{name}"));
         }
     }
-    say("\nIn a repository of yours, to push it here (what does not exist yet is made, private):\n");
+    say(
+        "\nIn a repository of yours, to push it here (what does not exist yet is made, private):\n",
+    );
     say(&format!(
         "  git push {}/~{user}/hello HEAD",
         url.replacen("://", &format!("://{user}:$TOKEN@"), 1),

@@ -1,10 +1,10 @@
 //! The one place that starts `git`: its command line, environment and configuration, and its end.
 //!
 //! Invariant: a child sees no variable of ours but `PATH`, asks nobody anything, and ends with everything it started
-//! when its handle is dropped: it is asked to (SIGTERM), and made to after a while, except where that would leave locks
-//! behind. Nothing a user wrote is read as an option, and no shell is started here; git itself
-//! starts one for `core.alternateRefsCommand` and to read from a path: it reads fixed words of ours, and the path as
-//! git quotes it. What the subcommands mean is not known here.
+//! when its handle is dropped: killed, or asked to and made to after a while, or only asked where killing would leave locks
+//! behind. Nothing a user wrote is read as an option, and no shell is started here; git itself starts one for
+//! `core.alternateRefsCommand` and to read from a path: it reads fixed words of ours, and the path as git quotes it.
+//! What the subcommands mean is not known here.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -16,18 +16,14 @@ use std::time::Duration;
 use forge_core::{Error, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use crate::import::bounds;
-use crate::words;
+use crate::messages::Messages;
 
 /// The most output kept of a child that is not streamed, in bytes.
 const MAX_OUTPUT: u64 = 16 << 20;
-/// The longest line of a child's messages that is kept whole, in bytes.
-const MAX_LINE: usize = 1024;
-/// How many lines of a child's messages are kept for the error.
-const MAX_LINES: usize = 8;
 /// How long a child that was asked to end may take before it is made to.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a child that has closed its output may take to end.
@@ -38,9 +34,20 @@ const GRACE: Duration = Duration::from_secs(30);
 pub(crate) struct Git {
     command: Command,
     config: Vec<(String, OsString)>,
-    is_spared: bool,
+    end: End,
     max_file: Option<u64>,
     is_low: bool,
+}
+
+/// How a child is ended that nobody waits for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It is asked to, so that it can clear up, and killed if it does not.
+    Asked,
+    /// It is killed at once: what it writes goes anyway.
+    Killed,
+    /// It is asked and never killed: it holds locks, which would stay.
+    Spared,
 }
 
 impl Git {
@@ -83,7 +90,7 @@ impl Git {
         let git = Self {
             command,
             config: Vec::new(),
-            is_spared: false,
+            end: End::Asked,
             max_file: None,
             is_low: false,
         };
@@ -125,7 +132,13 @@ impl Git {
 
     /// It holds locks: it is asked to end, but never killed, which would leave them behind.
     pub(crate) fn spared(mut self) -> Self {
-        self.is_spared = true;
+        self.end = End::Spared;
+        self
+    }
+
+    /// What it writes goes with it, so there is nothing for it to clear up.
+    pub(crate) fn disposable(mut self) -> Self {
+        self.end = End::Killed;
         self
     }
 
@@ -173,7 +186,7 @@ impl Git {
         Ok(Child {
             group: id,
             child: Some(child),
-            is_spared: self.is_spared,
+            end: self.end,
         })
     }
 
@@ -274,7 +287,7 @@ pub(crate) struct Child {
     /// Taken when it has ended, or by whoever ends it.
     child: Option<tokio::process::Child>,
     group: Option<i32>,
-    is_spared: bool,
+    end: End,
 }
 
 impl Child {
@@ -297,6 +310,7 @@ impl Child {
     }
 
     /// Its process number, as long as nobody has waited for its end.
+    #[cfg(test)]
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.as_ref().and_then(tokio::process::Child::id)
     }
@@ -331,22 +345,26 @@ impl Drop for Child {
         }
         // What it waits for or would write to: closed pipes end most of them by themselves.
         drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
-        signal(group, Signal::SIGTERM);
-        let is_spared = self.is_spared;
+        let may_kill = self.end != End::Spared;
+        let first = match self.end {
+            End::Killed => Signal::SIGKILL,
+            End::Asked | End::Spared => Signal::SIGTERM,
+        };
+        signal(group, first);
         let end = async move {
-            if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() && !is_spared {
+            if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() && may_kill {
                 signal(group, Signal::SIGKILL);
             }
             // What is not waited for stays as a zombie.
             let _ = child.wait().await;
-            if !is_spared {
+            if may_kill {
                 // The others of its group may have taken no notice of the signal.
                 signal(group, Signal::SIGKILL);
             }
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(end)),
-            Err(_) if !is_spared => signal(group, Signal::SIGKILL),
+            Err(_) if may_kill => signal(group, Signal::SIGKILL),
             Err(_) => {}
         }
     }
@@ -356,77 +374,9 @@ fn signal(group: i32, signal: Signal) {
     let _ = killpg(Pid::from_raw(group), signal);
 }
 
-/// The lines a child writes for people. Progress is overwritten in place by carriage returns: such lines are told, but
-/// not kept.
-#[derive(Debug, Default)]
-struct Messages {
-    line: Vec<u8>,
-    last: Vec<String>,
-}
-
-impl Messages {
-    async fn read(
-        &mut self,
-        mut from: impl AsyncRead + Unpin,
-        tell: &mut impl FnMut(&str),
-    ) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            let read = from.read(&mut buffer).await?;
-            if read == 0 {
-                self.end_of_line(true, tell);
-                return Ok(());
-            }
-            for &byte in buffer.get(..read).unwrap_or_default() {
-                match byte {
-                    b'\n' => self.end_of_line(true, tell),
-                    b'\r' => self.end_of_line(false, tell),
-                    byte if self.line.len() < MAX_LINE => self.line.push(byte),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn end_of_line(&mut self, keep: bool, tell: &mut impl FnMut(&str)) {
-        let line = words::line(&std::mem::take(&mut self.line));
-        if line.is_empty() {
-            return;
-        }
-        tell(&line);
-        if keep {
-            if self.last.len() == MAX_LINES {
-                self.last.remove(0);
-            }
-            self.last.push(line);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn messages_are_told_line_by_line_without_control_characters() {
-        let raw = b"Counting: 1%\rCounting: 2%\r\x1b[31mfatal:\x07 no\xff\n\nlast".as_slice();
-        let mut told = Vec::new();
-        let mut messages = Messages::default();
-        messages
-            .read(raw, &mut |line: &str| told.push(line.to_owned()))
-            .await
-            .expect("readable");
-        assert_eq!(
-            told,
-            [
-                "Counting: 1%",
-                "Counting: 2%",
-                "[31mfatal: no\u{fffd}",
-                "last"
-            ]
-        );
-        assert_eq!(messages.last, ["[31mfatal: no\u{fffd}", "last"]);
-    }
 
     #[tokio::test]
     async fn a_child_sees_our_settings_and_nothing_of_the_user() {

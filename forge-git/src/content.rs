@@ -37,6 +37,7 @@ pub(crate) async fn stream(repo: &Path, id: Oid, kind: Kind, size: u64) -> Resul
         .map_err(|_| Error::unavailable("too many large objects are being read"))?
         .map_err(Error::internal)?;
     let mut child = Git::new(repo, "cat-file")
+        .disposable()
         .operands([kind.as_str(), &id.to_string()])
         .spawn()?;
     let mut pipe = Pipe {

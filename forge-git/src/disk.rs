@@ -17,8 +17,8 @@ use forge_core::{Error, RefName, RepoId, Result, Timestamp};
 use crate::gix::{Handles, Piece, Query, Repo, blocking};
 use crate::import::{self, Reach};
 use crate::layout::Layout;
-use crate::maintenance;
 use crate::scratch::{Scratch, make_dirs, sync_all, sync_dir};
+use crate::{maintenance, quarantine};
 
 /// The settings of each repository: none of its own.
 const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
@@ -166,6 +166,7 @@ impl GitBackend for Disk {
         let scratch = self.layout.scratch();
         blocking(move || {
             for left in Scratch::abandoned(&scratch).map_err(Error::internal)? {
+                quarantine::complete(left.path()).map_err(Error::internal)?;
                 left.remove();
             }
             Ok(())

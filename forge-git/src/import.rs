@@ -86,7 +86,11 @@ async fn clone(into: &Path, source: Source, progress: &Progress) -> Result<()> {
     // neither, and is slow with many refs.
     let mut clone = source
         .git
-        .arg(if source.is_users { "--bare" } else { "--mirror" })
+        .arg(if source.is_users {
+            "--bare"
+        } else {
+            "--mirror"
+        })
         // Files are not to be shared or taken over unchecked.
         .arg("--no-local")
         .arg("--progress")
@@ -185,7 +189,7 @@ async fn settle_head(into: &Path) -> Result<()> {
 
 /// Says what the alias stands for, and how git may get there.
 async fn source(into: &Path, from: &ImportSource, layout: &Layout, reach: Reach) -> Result<Source> {
-    let git = Git::outside(into, "clone");
+    let git = Git::outside(into, "clone").disposable();
     let source = |git: Git| Source {
         git,
         is_users: false,

@@ -13,6 +13,7 @@ mod http;
 mod import;
 mod layout;
 mod maintenance;
+mod messages;
 mod permits;
 mod pkt;
 mod quarantine;
@@ -63,11 +64,7 @@ impl Git {
     /// The repositories below `root`. It is made when the first of them is; the file system needs a working `rename`.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self::new(
-            Layout::at(root.into()),
-            DEFAULT_CACHE_BYTES,
-            Reach::Public,
-        )
+        Self::new(Layout::at(root.into()), DEFAULT_CACHE_BYTES, Reach::Public)
     }
 
     /// Keeps at most about so many bytes of what was read; 0 keeps nothing.

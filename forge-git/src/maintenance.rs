@@ -116,9 +116,7 @@ fn look(repo: &Path) -> io::Result<Wanted> {
     let graphs = ["commit-graph", "commit-graphs/commit-graph-chain"];
     let graphs = graphs.map(|name| modified(&repo.join("objects/info").join(name)));
     Ok(Wanted {
-        repack: packs >= MANY_PACKS
-            || objects >= MANY_OBJECTS
-            || (!has_bitmap && bytes >= LARGE),
+        repack: packs >= MANY_PACKS || objects >= MANY_OBJECTS || (!has_bitmap && bytes >= LARGE),
         pack_refs: refs >= MANY_REFS,
         graph: newest > graphs.into_iter().max().flatten(),
     })
@@ -225,7 +223,11 @@ mod tests {
         let dangling = String::from_utf8_lossy(&dangling).trim().to_owned();
         repo.run(&["update-ref", "-d", "refs/heads/n7"]);
         let count = |repo: &Fixture| {
-            let format = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"];
+            let format = [
+                "cat-file",
+                "--batch-all-objects",
+                "--batch-check=%(objectname)",
+            ];
             repo.ask(&format).lines().count()
         };
         let before = count(&repo);
@@ -238,7 +240,9 @@ mod tests {
         let listed = entries(&repo.path().join("objects/pack")).expect("listed");
         let with = |ending: &str| {
             let files = listed.iter().map(fs::DirEntry::path);
-            files.filter(|path| path.extension().is_some_and(|e| e == ending)).count()
+            files
+                .filter(|path| path.extension().is_some_and(|e| e == ending))
+                .count()
         };
         assert_eq!((with("bitmap"), with("pack") < 3), (1, true));
         assert_eq!(look(repo.path()).expect("looked"), Wanted::default());
@@ -272,7 +276,10 @@ mod tests {
             }
             path
         };
-        let young = [file("refs/heads/b0.lock", None), file("objects/pack/tmp_a", None)];
+        let young = [
+            file("refs/heads/b0.lock", None),
+            file("objects/pack/tmp_a", None),
+        ];
         let stale = [
             file("packed-refs.lock", Some(old)),
             file("refs/tags/x.lock", Some(old)),
@@ -281,7 +288,10 @@ mod tests {
         let lock = File::open(repo.path()).expect("opened");
         lock.lock().expect("locked");
         maintain(repo.path()).await.expect("nothing done");
-        assert!(stale.iter().all(|path| path.exists()), "somebody else is at it");
+        assert!(
+            stale.iter().all(|path| path.exists()),
+            "somebody else is at it"
+        );
         drop(lock);
         maintain(repo.path()).await.expect("maintained");
         assert!(young.iter().all(|path| path.exists()));

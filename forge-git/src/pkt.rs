@@ -44,8 +44,6 @@ pub(crate) enum Band {
     Data = 1,
     /// Text for the person at the other end.
     Text = 2,
-    /// Why there is no more.
-    Error = 3,
 }
 
 /// Reads one pkt-line; `None` where the stream ends between two.

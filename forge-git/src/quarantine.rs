@@ -96,7 +96,8 @@ impl Quarantine {
 
     /// `git <subcommand>` in the repository, with the new objects beside its own; what it adds comes to them.
     pub(crate) fn git(&self, subcommand: &str) -> Git {
-        Git::new(&self.repo, subcommand).env("GIT_OBJECT_DIRECTORY", self.objects())
+        let git = Git::new(&self.repo, subcommand).disposable();
+        git.env("GIT_OBJECT_DIRECTORY", self.objects())
     }
 
     /// The repository as it will be when the objects are in it. Its refs are the repository's.
@@ -118,18 +119,17 @@ impl Quarantine {
         }
         for pack in &packs {
             let files = PARTS.map(|ending| pack.with_extension(ending));
-            let targets = files.each_ref().map(|file| to.join(file.file_name().unwrap_or_default()));
+            let name = |file: &PathBuf| to.join(file.file_name().unwrap_or_default());
             // A pack is named by its content: it is the same one.
-            if targets.iter().all(|target| target.exists()) {
+            if files.iter().map(name).all(|target| target.exists()) {
                 continue;
             }
-            for (file, target) in files.iter().zip(&targets) {
-                match fs::File::open(file).and_then(|file| file.sync_all()) {
-                    Ok(()) => fs::rename(file, target)?,
-                    // Not every git writes them all.
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    Err(e) => return Err(e),
-                }
+            // Not every git writes all of them.
+            for file in files.iter().filter(|file| file.exists()) {
+                fs::File::open(file)?.sync_all()?;
+            }
+            for file in files.iter().filter(|file| file.exists()) {
+                fs::rename(file, name(file))?;
             }
         }
         if !packs.is_empty() {
@@ -142,6 +142,34 @@ impl Quarantine {
     pub(crate) fn remove(self) {
         self.scratch.remove();
     }
+}
+
+/// Ends a move in which a process died, as what it left below `tmp` tells: a pack without its index is of no use, and
+/// another push may be bringing the same one, so it must not be removed.
+pub(crate) fn complete(left: &Path) -> io::Result<()> {
+    let view = Layout::at(left.to_owned()).repo(VIEW).unwrap_or_default();
+    let (Ok(refs), Ok(listed)) = (
+        fs::read_link(view.join("refs")),
+        fs::read_dir(view.join("objects/pack")),
+    ) else {
+        return Ok(());
+    };
+    let to = refs.with_file_name("objects").join("pack");
+    for entry in listed {
+        let index = entry?.path();
+        let target = to.join(index.file_name().unwrap_or_default());
+        let is_index = index.extension().is_some_and(|ending| ending == "idx");
+        let is_begun = target.with_extension("pack").exists() && !target.exists();
+        if is_index && is_begun && !index.with_extension("pack").exists() {
+            let reverse = index.with_extension("rev");
+            if reverse.exists() {
+                fs::rename(reverse, target.with_extension("rev"))?;
+            }
+            fs::rename(index, target)?;
+            sync_dir(&to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets a child see objects that lie elsewhere.
@@ -202,8 +230,14 @@ mod tests {
             let other = Fixture::empty(self.directory.path(), "other.git");
             other.import(&tangled_history(20, 2));
             other.import(b"commit refs/heads/b0\ncommitter C <c@d> 1 +0000\ndata 1\nx\nfrom refs/heads/b0^0\nM 644 inline new\ndata 3\nnew\n");
-            let pack = other.feed(&["pack-objects", "--revs", "--stdout", "-q"], b"b0\n^b0~1\n");
-            let index = quarantine.git("index-pack").arg("--stdin").arg("--fix-thin");
+            let pack = other.feed(
+                &["pack-objects", "--revs", "--stdout", "-q"],
+                b"b0\n^b0~1\n",
+            );
+            let index = quarantine
+                .git("index-pack")
+                .arg("--stdin")
+                .arg("--fix-thin");
             let output = index.answer(&pack).await.expect("it runs");
             assert!(output.success, "{output:?}");
             other.ask(&["rev-parse", "b0"]).parse().expect("an id")
@@ -226,13 +260,38 @@ mod tests {
             place.repo.run(&["pack-refs", "--all"]);
             assert_eq!(view.refs().await.expect("read").len(), 2);
             assert!(view.head().await.expect("read").is_some());
-            let unseen = place.repo.try_ask(&[b"cat-file", b"-e", new.to_string().as_bytes()]);
+            let unseen = place
+                .repo
+                .try_ask(&[b"cat-file", b"-e", new.to_string().as_bytes()]);
             assert_eq!(unseen, None, "the repository does not see it");
             let seen = Git::new(place.repo.path(), "cat-file").arg("-e");
             let seen = beside(seen, &quarantine.objects());
             let seen = seen.operands([new.to_string()]).answer(b"").await;
             assert!(seen.expect("it runs").success);
         }
+    }
+
+    #[tokio::test]
+    async fn a_move_in_which_a_process_died_is_completed() {
+        let place = Place::new("repo");
+        let quarantine = place.quarantine();
+        let new = place.fill(&quarantine).await.to_string();
+        complete(quarantine.scratch.path()).expect("nothing was begun");
+        let has = |rev: &str| place.repo.try_ask(&[b"cat-file", b"-e", rev.as_bytes()]);
+        assert_eq!(has(&new), None);
+        let from = quarantine.objects().join("pack");
+        for entry in fs::read_dir(&from).expect("listed") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|ending| ending == "pack") {
+                let name = path.file_name().expect("a name");
+                let to = place.repo.path().join("objects/pack").join(name);
+                fs::rename(&path, to).expect("moved");
+            }
+        }
+        assert_eq!(has(&new), None);
+        complete(quarantine.scratch.path()).expect("completed");
+        assert!(has(&new).is_some());
+        place.repo.run(&["fsck", "--strict"]);
     }
 
     #[tokio::test]

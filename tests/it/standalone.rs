@@ -86,12 +86,7 @@ async fn paste(dir: &Path, printed: &str) -> String {
                 .any(|c| line.trim().starts_with(c))
         })
         // Each clone needs a place of its own.
-        .map(|line| {
-            format!(
-                "{}\n",
-                in_its_own_place(line)
-            )
-        })
+        .map(|line| format!("{}\n", in_its_own_place(line)))
         .collect();
     let settings = "silent\nshow-error\nfail\nnoproxy = \"*\"\n";
     std::fs::write(dir.join(".curlrc"), settings).expect("settings");

@@ -202,9 +202,14 @@ impl Decided {
     pub async fn record(self, locked: Vec<RefUpdate>) -> Result<Recorded> {
         let Self { repo, mut push } = self;
         push.updates = locked;
+        let now = repo.forge().now();
         let mut tx = repo.forge().store().begin().await?;
+        // Written first: whoever would remove the repository at this moment waits for this, or this for them.
+        if tx.touch_repo(repo.id(), now).await?.is_none() {
+            return Err(Error::NotFound);
+        }
         repo.still_holds(&*tx).await?;
-        tx.insert_push(&push, repo.forge().now()).await?;
+        tx.insert_push(&push, now).await?;
         tx.commit().await?;
         Ok(Recorded { repo, push })
     }

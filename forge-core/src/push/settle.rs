@@ -71,27 +71,26 @@ impl Forge {
         Ok(())
     }
 
-    /// Which refs of a push have moved: those that are where it put them, and those that a later push took from there.
+    /// Which refs of a push have moved. What the next push found there tells; where there was none, what is there now.
     async fn moved(&self, push: &Push) -> Result<Vec<RefUpdate>> {
         let repo = push.repository.id;
         let git = self.git().open(repo)?;
-        let later = self.store().pushes_after(repo, push.id).await?;
-        let later: Vec<_> = later.iter().flat_map(|push| &push.updates).collect();
-        let mut moved = Vec::new();
+        // The refs first: a push that comes in between is among the later ones then.
+        let mut found = Vec::new();
         for update in &push.updates {
-            let taken_on = later
-                .iter()
-                .any(|next| next.name == update.name && next.old == update.new);
-            let now = match git.find_ref(&update.name).await {
-                Ok(found) => found.map(|found| found.target),
+            match git.find_ref(&update.name).await {
+                Ok(now) => found.push(now.map(|now| now.target)),
                 // Its directory goes after its row has gone.
-                Err(Error::NotFound) => continue,
+                Err(Error::NotFound) => return Ok(Vec::new()),
                 Err(error) => return Err(error),
-            };
-            if now == update.new || taken_on {
-                moved.push(update.clone());
             }
         }
-        Ok(moved)
+        let later = self.store().pushes_after(repo, push.id).await?;
+        let later: Vec<_> = later.iter().flat_map(|push| &push.updates).collect();
+        let moved = push.updates.iter().zip(found).filter(|(update, now)| {
+            let next = later.iter().find(|next| next.name == update.name);
+            next.map_or(*now, |next| next.old) == update.new
+        });
+        Ok(moved.map(|(update, _)| update.clone()).collect())
     }
 }

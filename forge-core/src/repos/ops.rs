@@ -107,12 +107,13 @@ impl Forge {
             Err(error) => return Err(error),
         };
         let mut tx = self.store().begin().await?;
+        // Written before it is looked at: a push that is being recorded is waited for, and seen.
+        let Some(repo) = tx.touch_repo(id, self.now()).await? else {
+            return Ok(());
+        };
         if !refs.is_empty() || tx.was_pushed_to(id).await? {
             return Ok(());
         }
-        let Some(repo) = tx.repo(id).await? else {
-            return Ok(());
-        };
         tx.delete_repo(id).await?;
         tx.enqueue(NewJob::at(self.now(), Task::RemoveRepo(id)))
             .await?;

@@ -18,90 +18,22 @@ use forge_core::objects::Kind;
 use forge_core::{Error, RepoId, Result};
 
 use super::packed::{Line, Odd, Packed, Peeled};
+use super::ref_query::Query;
 use super::refs::{End, Refs, Value};
 use super::{Handle, Handles, Reader, blocking, loose};
 use crate::pkt;
 
-/// How many prefixes are too many to look at; git's number.
-const TOO_MANY: usize = 65_536;
 /// The most that is answered at once, but for the line that passes it, in bytes.
 const PIECE: usize = 512 << 10;
 /// A larger tag is not followed, in bytes, nor more than so many that name each other.
 const MAX_TAG: u64 = 8 << 20;
 const MAX_TAGS: usize = 1024;
 /// What no part of a name ends with.
-const LOCK: &str = ".lock";
+const LOCK: &[u8] = b".lock";
 /// The refs that nobody is shown, together with those below.
 pub(crate) const HIDDEN: &str = "refs/forge";
 /// What a repository's configuration may say that changes an answer.
 const MATTERS: [&str; 5] = ["extensions", "hiderefs", "lsrefs", "include", "namespace"];
-
-/// What is asked for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Query {
-    symrefs: bool,
-    peel: bool,
-    unborn: bool,
-    /// None of them begins with another; in order. Without any, everything is asked for.
-    prefixes: Vec<BString>,
-}
-
-impl Query {
-    /// Reads the arguments; `None` if git would refuse one.
-    pub(crate) fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut query = Self::default();
-        let mut prefixes: Vec<BString> = Vec::new();
-        for arg in args {
-            match arg {
-                b"symrefs" => query.symrefs = true,
-                b"peel" => query.peel = true,
-                b"unborn" => query.unborn = true,
-                arg => {
-                    let prefix = arg.strip_prefix(b"ref-prefix ")?;
-                    // Git's strings end there.
-                    if prefix.contains(&0) {
-                        return None;
-                    }
-                    if prefixes.len() < TOO_MANY {
-                        prefixes.push(prefix.into());
-                    }
-                }
-            }
-        }
-        if prefixes.len() >= TOO_MANY {
-            prefixes.clear();
-        }
-        if prefixes.is_empty() {
-            prefixes.push(BString::default());
-        }
-        prefixes.sort_unstable();
-        prefixes.dedup_by(|later, earlier| later.starts_with(earlier));
-        query.prefixes = prefixes;
-        Some(query)
-    }
-
-    /// The prefix that a name would have.
-    fn nearest(&self, name: &[u8]) -> Option<&BString> {
-        let after = self
-            .prefixes
-            .partition_point(|prefix| prefix.as_slice() <= name);
-        self.prefixes.get(after.checked_sub(1)?)
-    }
-
-    fn wants(&self, name: &BStr) -> bool {
-        self.nearest(name)
-            .is_some_and(|prefix| name.starts_with(prefix))
-    }
-
-    /// Whether something in a directory may be wanted.
-    fn wants_below(&self, directory: &BStr) -> bool {
-        let first = self
-            .prefixes
-            .partition_point(|prefix| prefix.as_bstr() < directory);
-        let inside = self.prefixes.get(first);
-        self.wants(directory) || inside.is_some_and(|prefix| prefix.starts_with(directory))
-    }
-}
 
 /// An answer that is being given.
 pub(crate) struct Listing {
@@ -183,11 +115,7 @@ impl Listing {
             match this.cursor.next(&this.packed, &this.query.prefixes) {
                 Err(odd) => return Ok(Err(odd)),
                 Ok(Some(Next::Packed(line))) => answer.packed(&line)?,
-                Ok(Some(Next::Loose(name, value))) => {
-                    if let Err(odd) = answer.loose(name.as_bstr(), &value)? {
-                        return Ok(Err(odd));
-                    }
-                }
+                Ok(Some(Next::Loose(name, value))) => answer.loose(name.as_bstr(), &value)?,
                 Ok(None) => {
                     pkt::put_flush(&mut answer.out);
                     return Ok(Ok((answer.out.freeze(), None)));
@@ -294,32 +222,27 @@ impl Answer<'_> {
         };
         let symref = (target != "HEAD").then_some(target);
         if id.is_some() || (self.query.unborn && self.query.symrefs && symref.is_some()) {
-            self.line(b"HEAD".as_bstr(), id, symref);
+            self.line(b"HEAD".as_bstr(), id, symref.as_ref());
         }
         Ok(())
     }
 
-    /// A broken ref is listed too, without an id; a symbolic one by the name it leads to, whether there is such a ref or
-    /// not.
-    fn loose(&mut self, name: &BStr, value: &Value) -> Result<Result<(), Odd>> {
+    /// A broken ref is listed too, with an id of zeros; a symbolic one only if it leads somewhere.
+    fn loose(&mut self, name: &BStr, value: &Value) -> Result<()> {
         if is_hidden(name) {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        let null = || ObjectId::null(Hash::Sha1);
         let (id, symref) = match value {
-            Value::Broken => (null(), None),
+            Value::Broken => (ObjectId::null(Hash::Sha1), None),
             Value::Id(id) | Value::Peeled(id, _) => (*id, None),
             // Not by the packed refs that were opened before: git may have packed what it leads to since.
-            Value::Symbolic(_) => match Refs::of(self.reader.git_dir()).resolve(name)? {
-                End::At(target, id) => (id, Some(target)),
-                End::Unborn(target) => (null(), Some(target)),
-                // Git gives up on all of them.
-                End::Nowhere if self.query.symrefs => return Ok(Err(Odd)),
-                End::Nowhere => (null(), None),
+            Value::Symbolic(_) => match Refs::of(self.reader.git_dir()).follow(name)? {
+                Some((target, id)) => (id, Some(target)),
+                None => return Ok(()),
             },
         };
-        self.line(name, Some(id), symref);
-        Ok(Ok(()))
+        self.line(name, Some(id), symref.as_ref());
+        Ok(())
     }
 
     fn packed(&mut self, line: &Line<'_>) -> Result<()> {
@@ -334,7 +257,7 @@ impl Answer<'_> {
         Ok(())
     }
 
-    fn line(&mut self, name: &BStr, id: Option<ObjectId>, symref: Option<BString>) {
+    fn line(&mut self, name: &BStr, id: Option<ObjectId>, symref: Option<&BString>) {
         let peeled = match id {
             Some(id) if self.query.peel && !id.is_null() => match peel(&self.reader, id) {
                 Ok(peeled) => peeled,
@@ -350,7 +273,7 @@ impl Answer<'_> {
         self.put(
             name,
             id.as_deref().map(str::as_bytes),
-            symref.as_ref().map(|name| name.as_slice()),
+            symref.map(|name| name.as_slice()),
             peeled.as_deref().map(str::as_bytes),
         );
     }
@@ -384,6 +307,7 @@ impl Answer<'_> {
     }
 }
 
+/// Git 2.47 hides packed refs whose names merely begin so as well, which is a fault of its.
 fn is_hidden(name: &BStr) -> bool {
     let rest = name.strip_prefix(HIDDEN.as_bytes());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
@@ -434,11 +358,11 @@ fn tagged(tag: &[u8]) -> Option<(ObjectId, bool)> {
 /// Whether git takes the name as it is: `git check-ref-format`, read in one pass.
 fn is_plain(name: &BStr) -> bool {
     let mut previous = b'/';
-    for &byte in name.iter() {
+    for (at, &byte) in name.iter().enumerate() {
         let is_bad = match byte {
             0..=0x20 | 0x7f | b'~' | b'^' | b':' | b'?' | b'*' | b'[' | b'\\' => true,
             b'.' => matches!(previous, b'/' | b'.'),
-            b'/' => previous == b'/',
+            b'/' => previous == b'/' || name.get(..at).is_some_and(|part| part.ends_with(LOCK)),
             b'{' => previous == b'@',
             _ => false,
         };
@@ -447,11 +371,20 @@ fn is_plain(name: &BStr) -> bool {
         }
         previous = byte;
     }
-    let is_lock = |at: usize| {
-        let after = name.get(at + LOCK.len()..).unwrap_or_default();
-        after.is_empty() || after.starts_with(b"/")
-    };
-    name.starts_with(b"refs/")
-        && !matches!(previous, b'/' | b'.')
-        && !name.find_iter(LOCK).any(is_lock)
+    name.starts_with(b"refs/") && !matches!(previous, b'/' | b'.') && !name.ends_with(LOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_is_plain_if_it_is_one(name in "refs/[a.@{/~lock]{1,8}(/x.lock|.lock/x|)") {
+            let is_name = forge_core::RefName::new(name.as_str()).is_ok();
+            prop_assert_eq!(is_plain(name.as_str().into()), is_name);
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod ls_refs;
 mod objects;
 mod order;
 mod packed;
+mod ref_query;
 mod refs;
 mod repo;
 mod rev;
@@ -32,7 +33,8 @@ use self::graph::GraphFile;
 use self::order::Orders;
 use crate::layout::Layout;
 
-pub(crate) use self::ls_refs::{HIDDEN, Piece, Query};
+pub(crate) use self::ls_refs::{HIDDEN, Piece};
+pub(crate) use self::ref_query::Query;
 pub(crate) use self::repo::Repo;
 
 /// Repositories kept open; each holds maps of its packs.

@@ -147,7 +147,7 @@ impl Reader<'_> {
             let Ok(name) = RefName::new(name) else {
                 continue;
             };
-            found.extend(self.lead(&refs, name, value)?);
+            found.extend(self.lead(&refs, name, &value)?);
         }
         Ok(found)
     }
@@ -156,27 +156,27 @@ impl Reader<'_> {
         let refs = Refs::of(self.git_dir());
         match refs.value(name.as_bstr())? {
             None => Ok(None),
-            Some(value) => self.lead(&refs, name.clone(), value),
+            Some(value) => self.lead(&refs, name.clone(), &value),
         }
     }
 
     /// Where a ref leads; `None` if nowhere.
-    fn lead(&self, refs: &Refs<'_>, name: RefName, value: Value) -> Result<Option<Ref>> {
+    fn lead(&self, refs: &Refs<'_>, name: RefName, value: &Value) -> Result<Option<Ref>> {
         let (target, symbolic) = match value {
             Value::Broken => return Ok(None),
             Value::Peeled(target, peeled) => {
-                return Ok(if self.exists(&target)? {
+                return Ok(if self.exists(target)? {
                     Some(Ref {
                         name,
-                        target: oid(&target)?,
-                        peeled: oid(&peeled)?,
+                        target: oid(target)?,
+                        peeled: oid(peeled)?,
                         symbolic: None,
                     })
                 } else {
                     None
                 });
             }
-            Value::Id(target) => (target, None),
+            Value::Id(target) => (*target, None),
             Value::Symbolic(_) => match refs.follow(name.as_bstr())? {
                 None => return Ok(None),
                 Some((end, target)) => match RefName::new(end) {

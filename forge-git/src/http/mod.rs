@@ -51,7 +51,7 @@ async fn serve(transport: &Transport, request: Request<Body>) -> Response<Body> 
     };
     let task = match Task::of(&parts, wanted.tail, query) {
         Ok(task) => task,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let forge = transport.forge();
     let caller = match auth::authenticate(forge, &parts.headers).await {
@@ -81,24 +81,24 @@ enum Task {
 }
 
 impl Task {
-    fn of(parts: &Parts, tail: Tail, query: Option<&str>) -> Result<Self, Response<Body>> {
+    fn of(parts: &Parts, tail: Tail, query: Option<&str>) -> Result<Self, Box<Response<Body>>> {
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         if let Tail::Service(service) = tail {
             if parts.method != Method::POST {
-                return Err(answer::wrong_method("POST"));
+                return Err(answer::wrong_method("POST").into());
             }
             let kind = parts.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
             let expected = format!("application/x-{}-request", service.name());
             if kind != Some(expected.as_bytes()) {
                 let why = format!("a request is of the type {expected}");
-                return Err(answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why));
+                return Err(answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &why).into());
             }
             return Ok(Self::Do(service));
         }
         if !is_read {
-            return Err(answer::wrong_method("GET, HEAD"));
+            return Err(answer::wrong_method("GET, HEAD").into());
         }
-        let refuse = |why: &str| Err(answer::text(StatusCode::FORBIDDEN, why));
+        let refuse = |why: &str| Err(answer::text(StatusCode::FORBIDDEN, why).into());
         match tail {
             Tail::GoImport => Ok(Self::GoImport),
             Tail::Refs => match path::parameter(query, "service") {

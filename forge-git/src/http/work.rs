@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::answer;
+use crate::words;
 
 /// A task that somebody waits for.
 pub(super) struct Work {
@@ -70,7 +71,13 @@ impl Work {
             };
             match piece {
                 Some(piece) => Ok(Some((piece, (work, pieces, ahead)))),
-                None => work.end().await.map(|()| None),
+                None => match work.end().await {
+                    Ok(()) => Ok(None),
+                    Err(error) => {
+                        tracing::debug!(said = words::of(&error), "an answer breaks off");
+                        Err(error)
+                    }
+                },
             }
         });
         Ok(answer::body(

@@ -20,6 +20,7 @@ use crate::pkt::{self, Pkt};
 pub(super) const FORMAT: &str = "sha1";
 /// Git's word for a name that it does not take.
 const FUNNY: &str = "funny refname";
+const TOO_LONG: &str = "refname is too long";
 /// What a client is told that says no more.
 pub(super) const SILENCE: &str = "nothing came for too long a time";
 const CUT_OFF: &str = "the request ends in the middle";
@@ -62,28 +63,29 @@ pub(super) struct Command {
     pub(super) refusal: Option<String>,
 }
 
-/// Why a request cannot be read.
+/// Why a request cannot be read, for the client; and what was read of it.
 #[derive(Debug)]
-pub(super) enum Fault {
-    /// It is none; the text is for the client, which may understand bands by now.
-    Bad(String, Wants),
-    /// The client is not there any more.
-    Lost,
+pub(super) struct Fault {
+    pub(super) why: String,
+    pub(super) asked: Box<Asked>,
 }
 
-impl From<io::Error> for Fault {
+/// Why a request cannot be read.
+struct Bad(String);
+
+impl From<io::Error> for Bad {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::InvalidData => bad(error.to_string()),
-            io::ErrorKind::UnexpectedEof => bad(CUT_OFF),
-            _ => Self::Lost,
-        }
+        bad(match error.kind() {
+            io::ErrorKind::UnexpectedEof => CUT_OFF.to_owned(),
+            io::ErrorKind::TimedOut => SILENCE.to_owned(),
+            io::ErrorKind::InvalidData => error.to_string(),
+            _ => "the rest of the request did not come, or not in time".to_owned(),
+        })
     }
 }
 
-/// It was not said yet what the client understands.
-fn bad(why: impl Into<String>) -> Fault {
-    Fault::Bad(why.into(), Wants::default())
+fn bad(why: impl Into<String>) -> Bad {
+    Bad(why.into())
 }
 
 impl Command {
@@ -113,10 +115,13 @@ impl Asked {
     ) -> Result<Option<Self>, Fault> {
         let mut asked = Self::default();
         match asked.read_all(from, limits).await {
-            Ok(()) if asked.commands.is_empty() => Ok(None),
+            Ok(()) if asked.is_empty() => Ok(None),
             Ok(()) => Ok(Some(asked)),
-            Err(Fault::Bad(why, _)) => Err(Fault::Bad(why, asked.wants)),
-            Err(Fault::Lost) => Err(Fault::Lost),
+            Err(Bad(why)) => {
+                asked.refuse_all(&why);
+                let asked = Box::new(asked);
+                Err(Fault { why, asked })
+            }
         }
     }
 
@@ -124,7 +129,7 @@ impl Asked {
         &mut self,
         from: &mut (impl AsyncRead + Unpin),
         limits: &PushLimits,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Bad> {
         let asked = self;
         let mut seen = HashSet::new();
         while let Some(line) = line(from, limits.idle, asked.is_empty()).await? {
@@ -153,9 +158,14 @@ impl Asked {
             }
             asked.commands.push(command);
         }
-        if asked.wants.options && !asked.commands.is_empty() {
+        if asked.commands.is_empty() && !asked.shallow.is_empty() {
+            return Err(bad("nothing is asked for"));
+        }
+        if asked.wants.options {
             while let Some(line) = line(from, limits.idle, false).await? {
-                asked.options.push(option(line, asked.options.len(), limits)?);
+                asked
+                    .options
+                    .push(option(line, asked.options.len(), limits)?);
             }
         }
         Ok(())
@@ -200,7 +210,7 @@ impl Asked {
 }
 
 impl Wants {
-    fn parse(text: &[u8]) -> Result<Self, Fault> {
+    fn parse(text: &[u8]) -> Result<Self, Bad> {
         let mut wants = Self::default();
         for word in text.split_str(" ") {
             match word {
@@ -231,12 +241,13 @@ impl Command {
         let (old, new) = (oid(old)?, oid(new)?);
         let fits = raw.len() <= limits.ref_name_bytes
             && raw.split_str("/").all(|part| part.len() <= MAX_PART);
-        let name = if fits && raw.is_utf8() {
-            RefName::new(raw).ok()
-        } else {
-            None
+        let name = RefName::new(raw).ok();
+        let name = name.filter(|_| fits && raw.is_utf8());
+        let refusal = match (fits, &name) {
+            (false, _) => Some(TOO_LONG.to_owned()),
+            (true, None) => Some(FUNNY.to_owned()),
+            (true, Some(_)) => None,
         };
-        let refusal = name.is_none().then(|| FUNNY.to_owned());
         Some(Self {
             raw: raw.into(),
             old,
@@ -252,7 +263,7 @@ async fn line(
     from: &mut (impl AsyncRead + Unpin),
     idle: Duration,
     may_end: bool,
-) -> Result<Option<Vec<u8>>, Fault> {
+) -> Result<Option<Vec<u8>>, Bad> {
     let read = tokio::time::timeout(idle, pkt::read(from));
     let pkt = read.await.map_err(|_| bad(SILENCE))??;
     match &pkt {
@@ -276,12 +287,12 @@ fn oid(digits: &[u8]) -> Option<Option<Oid>> {
     Some(Some(id).filter(|id| id.as_bytes().iter().any(|byte| *byte != 0)))
 }
 
-fn bad_line(line: &[u8]) -> Fault {
+fn bad_line(line: &[u8]) -> Bad {
     let line = crate::words::line(line.get(..100).unwrap_or(line));
     bad(format!("expected old/new/ref, got '{line}'"))
 }
 
-fn option(line: Vec<u8>, so_far: usize, limits: &PushLimits) -> Result<String, Fault> {
+fn option(line: Vec<u8>, so_far: usize, limits: &PushLimits) -> Result<String, Bad> {
     if so_far == limits.options {
         let most = limits.options;
         return Err(bad(format!("a push has {most} options at most")));
@@ -298,162 +309,4 @@ fn option(line: Vec<u8>, so_far: usize, limits: &PushLimits) -> Result<String, F
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::BytesMut;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const A: &str = "1111111111111111111111111111111111111111";
-    const ZERO: &str = "0000000000000000000000000000000000000000";
-
-    fn lines(lines: &[&[u8]]) -> Vec<u8> {
-        let mut out = BytesMut::new();
-        for line in lines {
-            pkt::put(&mut out, line);
-        }
-        pkt::put_flush(&mut out);
-        out.to_vec()
-    }
-
-    async fn read(bytes: &[u8]) -> Result<Option<Asked>, Fault> {
-        let mut limits = PushLimits::default();
-        limits.commands = 3;
-        limits.options = 2;
-        limits.option_bytes = 10;
-        Asked::read(&mut &*bytes, &limits).await
-    }
-
-    async fn fault(bytes: &[u8]) -> String {
-        match read(bytes).await {
-            Err(Fault::Bad(why, _)) => why,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_request_is_read_with_all_that_belongs_to_it() {
-        let mut request = lines(&[
-            format!("shallow {A}\n").as_bytes(),
-            format!("{ZERO} {A} refs/heads/a\0report-status-v2 side-band-64k push-options agent=x")
-                .as_bytes(),
-            format!("{A} {ZERO} refs/heads/b\0 atomic\n").as_bytes(),
-        ]);
-        request.extend(lines(&[b"debug", b"a=b\n"]));
-        let asked = read(&request).await.expect("good").expect("something");
-        assert_eq!(asked.shallow, [A.parse().expect("an id")]);
-        assert_eq!(asked.options, ["debug", "a=b"]);
-        assert!(asked.wants.report && asked.wants.bands && !asked.wants.atomic);
-        let found: Vec<_> = asked.standing().iter().map(ToString::to_string).collect();
-        let expected = [format!("- {A} refs/heads/a"), format!("{A} - refs/heads/b")];
-        assert_eq!(found, expected);
-        assert!(asked.brings_objects());
-    }
-
-    #[tokio::test]
-    async fn nothing_asks_for_nothing() {
-        assert!(read(b"0000").await.expect("a probe").is_none());
-        assert!(read(b"").await.expect("a look").is_none());
-        let shallow = lines(&[format!("shallow {A}").as_bytes()]);
-        assert!(read(&shallow).await.expect("nothing").is_none());
-    }
-
-    #[tokio::test]
-    async fn names_that_git_does_not_take_are_refused_for_themselves() {
-        for name in [
-            &b"refs/heads/a..b"[..],
-            b"refs/heads/a.lock",
-            b"refs/heads/a\xff",
-            b"refs/heads/a b",
-            b"refs/heads/@{x",
-            b"main",
-            b"",
-            &[b"refs/heads/".as_slice(), &[b'x'; 256]].concat(),
-            &[b"refs/heads/".as_slice(), &b"x/".repeat(600), b"x"].concat(),
-        ] {
-            let request = lines(&[
-                &[format!("{ZERO} {A} ").as_bytes(), name, b"\0report-status"].concat(),
-                format!("{ZERO} {A} refs/heads/-x").as_bytes(),
-            ]);
-            let asked = read(&request).await.expect("good").expect("something");
-            assert_eq!(asked.commands[0].refusal.as_deref(), Some(FUNNY));
-            assert_eq!(asked.commands[0].raw, name);
-            assert_eq!(asked.standing().len(), 1);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_ref_is_changed_once() {
-        let command = format!("{ZERO} {A} refs/heads/a");
-        let request = lines(&[command.as_bytes(), command.as_bytes()]);
-        let asked = read(&request).await.expect("good").expect("something");
-        let refusals: Vec<_> = asked.commands.iter().map(|c| c.refusal.clone()).collect();
-        assert_eq!(refusals, [None, Some("failed to update ref".to_owned())]);
-    }
-
-    #[tokio::test]
-    async fn what_is_no_request_is_refused_with_a_reason() {
-        let command = format!("{ZERO} {A} refs/heads/");
-        let numbered = |n: u32| format!("{command}{n}").into_bytes();
-        let many: Vec<_> = (0..4).map(numbered).collect();
-        let many: Vec<_> = many.iter().map(Vec::as_slice).collect();
-        assert_eq!(fault(&lines(&many)).await, "a push changes 3 refs at most");
-        for line in ["hello", &format!("{ZERO} {A}"), &format!("{A} x refs/heads/a")] {
-            let why = fault(&lines(&[line.as_bytes()])).await;
-            assert!(why.starts_with("expected old/new/ref, got"), "{why}");
-        }
-        for bytes in [b"zzzz".as_slice(), b"0003", b"ffff", b"0001"] {
-            assert!(fault(bytes).await.starts_with("bad pkt-line"));
-        }
-        let foreign = format!("{command}a\0object-format=sha256");
-        let why = fault(&lines(&[foreign.as_bytes()])).await;
-        assert_eq!(why, "unsupported object format 'sha256'");
-        let unfinished = lines(&[command.as_bytes()]);
-        for bytes in [&b"0010abc"[..], b"000", &unfinished[..unfinished.len() - 4]] {
-            assert_eq!(fault(bytes).await, CUT_OFF);
-        }
-        let wants = format!("{command}a\0side-band-64k");
-        let both = lines(&[wants.as_bytes(), b"hello"]);
-        let fault = read(&both).await;
-        assert!(matches!(fault, Err(Fault::Bad(_, wants)) if wants.bands));
-    }
-
-    #[tokio::test]
-    async fn options_are_few_and_short_and_text() {
-        let command = format!("{ZERO} {A} refs/heads/a\0push-options");
-        for options in [
-            &[&b"a"[..], b"b", b"c"][..],
-            &[b"12345678901"],
-            &[b"\xff"],
-            &[b"a\0b"],
-        ] {
-            let request = [lines(&[command.as_bytes()]), lines(options)].concat();
-            assert!(fault(&request).await.contains("push"), "{options:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn all_or_nothing_is_nothing_if_one_is_refused() {
-        let request = lines(&[
-            format!("{ZERO} {A} refs/heads/a\0atomic").as_bytes(),
-            format!("{ZERO} {A} bad").as_bytes(),
-        ]);
-        let mut asked = read(&request).await.expect("good").expect("something");
-        asked.all_or_nothing("atomic push failure");
-        let refusals: Vec<_> = asked.commands.iter().map(|c| c.refusal.as_deref()).collect();
-        assert_eq!(refusals, [Some("atomic push failure"), Some(FUNNY)]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            let runtime = runtime.expect("a runtime");
-            let mut out = BytesMut::new();
-            pkt::put(&mut out, &bytes);
-            pkt::put_flush(&mut out);
-            let _ = runtime.block_on(read(&out));
-            let _ = runtime.block_on(read(&bytes));
-        }
-    }
-}
+mod tests;

@@ -35,7 +35,11 @@ pub(super) async fn repair(
     let is_there = |name: &RefName| branches.clone().any(|branch| branch == name);
     let usual = USUAL.iter().filter_map(|name| RefName::new(*name).ok());
     let pushed = moved.iter().map(|update| update.name.clone());
-    let Some(next) = usual.chain(pushed).find(is_there).or_else(|| branches.next().cloned()) else {
+    let Some(next) = usual
+        .chain(pushed)
+        .find(is_there)
+        .or_else(|| branches.next().cloned())
+    else {
         return Ok(None);
     };
     let name = std::ffi::OsStr::new("HEAD");
@@ -59,7 +63,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let git = crate::Git::at(directory.path());
         let name = |name: &str| RefName::new(name).expect("a name");
-        git.create(RepoId(1), &name("refs/heads/master")).await.expect("made");
+        git.create(RepoId(1), &name("refs/heads/master"))
+            .await
+            .expect("made");
         let repo = git.open(RepoId(1)).expect("opened");
         let truth = Fixture::at(directory.path().join("repos/00/00/01.git"));
         let repair = async |moved: &[&str]| {
@@ -69,7 +75,9 @@ mod tests {
                 new: None,
             };
             let moved: Vec<_> = moved.iter().map(update).collect();
-            let repaired = repair(truth.path(), &*repo, &moved).await.expect("no fault");
+            let repaired = repair(truth.path(), &*repo, &moved)
+                .await
+                .expect("no fault");
             repaired.map(|name| name.to_string())
         };
         assert_eq!(repair(&[]).await, None);

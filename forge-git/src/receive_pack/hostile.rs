@@ -8,10 +8,10 @@ use forge_core::testing::{Fixture, tangled_history};
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
 
 use super::commands::Wants;
+use super::connectivity;
 use super::ingest::{PackLimits, ingest};
 use super::report::Unpacked;
 use super::talk::Talk;
-use super::connectivity;
 use crate::quarantine::Quarantine;
 
 /// Git's word for a pack that it does not take.
@@ -75,7 +75,8 @@ impl Place {
     fn pack(&self, objects: &[&str]) -> Vec<u8> {
         let ids: Vec<_> = objects.iter().map(|rev| self.ask(rev)).collect();
         let list: String = ids.iter().map(|id| format!("{id}\n")).collect();
-        self.source.feed(&["pack-objects", "--stdout", "-q"], list.as_bytes())
+        self.source
+            .feed(&["pack-objects", "--stdout", "-q"], list.as_bytes())
     }
 
     /// A pack of what one revision has and the others have not.
@@ -92,7 +93,8 @@ impl Place {
     }
 
     fn commit(&self, tree: &str) -> String {
-        let content = format!("tree {tree}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n");
+        let content =
+            format!("tree {tree}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n");
         self.raw("commit", content.as_bytes())
     }
 
@@ -137,7 +139,9 @@ impl Place {
         quarantine.remove();
         assert_eq!(scratch.read_dir().expect("listed").count(), 0);
         self.repo.run(&["fsck", "--strict"]);
-        let found = self.repo.try_ask(&[b"cat-file", b"-e", self.ask("b0").as_bytes()]);
+        let found = self
+            .repo
+            .try_ask(&[b"cat-file", b"-e", self.ask("b0").as_bytes()]);
         assert_eq!(found, None, "it is not in the repository");
         fate
     }
@@ -146,7 +150,10 @@ impl Place {
 #[tokio::test]
 async fn honest_packs_are_taken() {
     let place = Place::new();
-    assert_eq!(place.fate_of(&place.thin("b0\n^b0~1\n"), "b0").await, taken(None));
+    assert_eq!(
+        place.fate_of(&place.thin("b0\n^b0~1\n"), "b0").await,
+        taken(None)
+    );
     assert_eq!(place.fate_of(&place.thin("b0\n"), "b0").await, taken(None));
     assert_eq!(place.fate_of(&place.pack(&[]), "b0~1").await, taken(None));
     // A pack ends where it ends.
@@ -227,8 +234,14 @@ async fn objects_that_hurt_are_refused_and_faults_of_old_tools_are_not() {
     }
     let tree = place.ask("b0^{tree}");
     for (text, fate) in [
-        ("author A <a@b> 1 +051800\ncommitter A <a@b> 1 +0000\n\nx\n", taken(None)),
-        ("author A <a@b>1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n", taken(None)),
+        (
+            "author A <a@b> 1 +051800\ncommitter A <a@b> 1 +0000\n\nx\n",
+            taken(None),
+        ),
+        (
+            "author A <a@b>1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n",
+            taken(None),
+        ),
         ("author A <a@b> 1 +0000\n\nx\n", refused()),
     ] {
         let commit = place.raw("commit", format!("tree {tree}\n{text}").as_bytes());
@@ -261,8 +274,13 @@ async fn a_shallow_clone_may_add_to_what_is_there_but_not_cut_history_off() {
     place.repo.run(&["update-ref", "-d", "refs/heads/b0"]);
     place.repo.run(&["gc", "-q", "--prune=now"]);
     let tree = place.ask("b0^{tree}");
-    let objects = place.source.ask(&["ls-tree", "-rt", "--format=%(objectname)", &tree]);
-    let objects: Vec<_> = [tip.as_str(), &tree].into_iter().chain(objects.lines()).collect();
+    let objects = place
+        .source
+        .ask(&["ls-tree", "-rt", "--format=%(objectname)", &tree]);
+    let objects: Vec<_> = [tip.as_str(), &tree]
+        .into_iter()
+        .chain(objects.lines())
+        .collect();
     let pack = place.pack(&objects);
     let fate = place.push(&mut &*pack, &tip, &[id(&tip)], 1 << 20).await;
     assert_eq!(fate, taken(Some("shallow update not allowed")));

@@ -87,9 +87,13 @@ pub(super) async fn ingest(
                     Fed::Enough => {}
                     Fed::TooMuch => return Ok(too_large(limits.bytes)),
                     Fed::Silence => return Ok(Unpacked::Failed(SILENCE.to_owned())),
+                    Fed::Lost(error) if error.kind() == io::ErrorKind::TimedOut => {
+                        return Ok(Unpacked::Failed(SILENCE.to_owned()));
+                    }
                     Fed::Lost(error) => {
                         tracing::debug!(%error, "a pack ends in the middle");
-                        return Ok(Unpacked::Failed("the connection was lost".to_owned()));
+                        let why = "the rest of the pack did not come, or not in time";
+                        return Ok(Unpacked::Failed(why.to_owned()));
                     }
                 }
             }

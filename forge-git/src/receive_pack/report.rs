@@ -46,7 +46,7 @@ pub(super) fn size(bytes: u64) -> String {
     let whole = units.iter().find(|(shift, _)| bytes >> shift > 0);
     match whole {
         Some((shift, unit)) => {
-            let tenths = u128::from(bytes) * 10 >> shift;
+            let tenths = (u128::from(bytes) * 10) >> shift;
             match (tenths / 10, tenths % 10) {
                 (whole, 0) => format!("{whole} {unit}"),
                 (whole, tenth) => format!("{whole}.{tenth} {unit}"),
@@ -75,9 +75,13 @@ mod tests {
         let mut asked = asked.expect("good").expect("something");
         asked.commands[1].refuse("because\nof \x1b[31mthis");
         let text = report(&Unpacked::Ok, &asked.commands);
-        let expected = "000eunpack ok\n0014ok refs/heads/a\n0027ng refs/heads/b becauseof [31mthis\n0000";
+        let expected =
+            "000eunpack ok\n0014ok refs/heads/a\n0027ng refs/heads/b becauseof [31mthis\n0000";
         assert_eq!(String::from_utf8_lossy(&text), expected);
-        let text = report(&Unpacked::Failed("index-pack abnormal exit".to_owned()), &[]);
+        let text = report(
+            &Unpacked::Failed("index-pack abnormal exit".to_owned()),
+            &[],
+        );
         assert_eq!(&text[..], b"0024unpack index-pack abnormal exit\n0000");
     }
 

@@ -106,16 +106,11 @@ impl Talk {
         self.send(&out).await;
     }
 
-    /// What a client is told whose request is none.
+    /// What a client is told that has not said yet what it understands.
     pub(super) async fn reject(&mut self, why: &str) {
         let mut out = BytesMut::new();
         let why = words::line(why.as_bytes());
-        if self.has_bands {
-            let why = format!("{why}\n");
-            pkt::put_band(&mut out, Band::Error, why.as_bytes(), pkt::MAX_LINE);
-        } else {
-            pkt::put_error(&mut out, &why);
-        }
+        pkt::put_error(&mut out, &why);
         self.send(&out).await;
     }
 

@@ -4,6 +4,7 @@ use forge_core::objects::GitBackend as _;
 use forge_core::testing::{Fixture, tangled_history};
 use forge_core::{RefName, RepoId};
 
+use super::session::room;
 use super::*;
 
 fn lines(text: &[u8]) -> Vec<String> {

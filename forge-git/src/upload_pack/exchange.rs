@@ -51,7 +51,7 @@ impl Client {
 
     /// The next pkt-line; `None` if there is no more.
     pub(super) async fn pkt(&mut self) -> Result<Option<Pkt>> {
-        let pkt = pkt::read(&mut self.input).await.map_err(broken)?;
+        let pkt = pkt::read(&mut self.input).await.map_err(|e| broken(&e))?;
         let size = match &pkt {
             None => 0,
             Some(Pkt::Data(data)) => data.len() + 4,
@@ -204,7 +204,7 @@ async fn feed(
             }
         }
         Until::End => loop {
-            let size = client.input.fill_buf().await.map_err(broken)?.len();
+            let size = client.input.fill_buf().await.map_err(|e| broken(&e))?.len();
             if size == 0 {
                 return Ok(());
             }
@@ -282,7 +282,7 @@ async fn say(to: &mut (impl AsyncWrite + Unpin), line: &str) -> Result<()> {
 }
 
 /// What the client sends cannot be read.
-fn broken(error: io::Error) -> Error {
+fn broken(error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::InvalidData => Error::malformed(error.to_string()),
         _ => Error::malformed("the request ends in the middle"),

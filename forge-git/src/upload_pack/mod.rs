@@ -31,7 +31,7 @@ use crate::{Git, pkt, words};
 /// The exit code of what was not done: git's own for a fatal error.
 const FATAL: u32 = 128;
 /// What a child is told beyond what every child is.
-const SETTINGS: [(&str, &str); 15] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("lsrefs.unborn", "advertise"),
     ("transfer.advertiseObjectInfo", "false"),
     ("transfer.advertiseSID", "false"),
@@ -39,7 +39,7 @@ const SETTINGS: [(&str, &str); 15] = [
     ("uploadarchive.allowUnreachable", "false"),
     ("uploadpack.advertiseBundleURIs", "false"),
     ("uploadpack.allowFilter", "true"),
-    ("uploadpack.allowRefInWant", "true"),
+    // With `uploadpack.allowRefInWant`, git 2.47 answers `clone --depth` in an order that its own client cannot read.
     ("uploadpack.keepAlive", "5"),
     // The others make a child compare every path of every commit with patterns of the client's.
     ("uploadpackfilter.allow", "false"),
@@ -138,7 +138,7 @@ impl<'a> Source<'a> {
 
     /// `git <subcommand>`, told how to behave.
     fn child(&self, subcommand: &str, version: Version) -> child::Git {
-        told(child::Git::new(&self.dir, subcommand), version)
+        told(child::Git::new(&self.dir, subcommand).disposable(), version)
     }
 
     async fn advertise(&self, version: Version, mut output: Output) -> Result<()> {

@@ -326,8 +326,11 @@ async fn what_has_another_name_is_told_to_whoever_may_see_it() {
         ("Owner", "secret", "kept", true),
     ] {
         for service in ["upload-pack", "receive-pack", "upload-archive"] {
-            for old in [old.to_owned(), format!("{old}.git")] {
-                let ran = over_ssh(&site, who, service, &old).await;
+            let names = [old.to_owned(), format!("{old}.git")];
+            let asked = names
+                .each_ref()
+                .map(|old| over_ssh(&site, who, service, old));
+            for ran in futures::future::join_all(asked).await {
                 let how = format!("{who} {service} {old}: {}", ran.err);
                 assert_eq!((ran.code, ran.out.as_str()), (Some(128), ""), "{how}");
                 let told = ran.err.contains(&format!("{address}{new}"));

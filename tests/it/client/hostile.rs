@@ -20,7 +20,7 @@ use crate::support::Persona;
 use crate::support::fixture::git;
 use crate::support::site::{Site, Way};
 
-/// Gives a repository the refs that it had, as `refs` of both servers show them.
+/// Gives a repository the refs and the HEAD that it had, as `refs` of both servers show them.
 pub(super) fn restore(dir: &Path, before: &str) {
     let now = git(dir, &["for-each-ref", "--format=%(refname)%00"], b"");
     let now = String::from_utf8_lossy(&now).into_owned();
@@ -37,6 +37,13 @@ pub(super) fn restore(dir: &Path, before: &str) {
         lines += &format!("update {name} {id}\n");
     }
     git(dir, &["update-ref", "--stdin"], lines.as_bytes());
+    if let Some(head) = before
+        .lines()
+        .last()
+        .filter(|line| line.starts_with("refs/"))
+    {
+        git(dir, &["symbolic-ref", "HEAD", head], b"");
+    }
 }
 
 /// What a push leaves in a repository only if it was not ended properly.

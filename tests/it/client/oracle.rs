@@ -9,6 +9,7 @@ mod table;
 
 use self::stock::Stock;
 use self::table::{CASES, Case};
+use super::hostile::restore;
 use super::push::{copy, is_sound, refs};
 use crate::support::Persona;
 use crate::support::fixture::git_text;
@@ -23,8 +24,13 @@ struct Outcome {
     refs: String,
 }
 
-/// Makes what is to be pushed and pushes it.
-async fn play(client: &Client, source: &str, url: &str, case: &Case) -> Ran {
+/// Refs without the line that says what HEAD names: ours alone sees to it that it names a branch.
+fn without_head(refs: &str) -> &str {
+    refs.rsplit_once('\n').map_or(refs, |(refs, _)| refs)
+}
+
+/// Makes what is to be pushed. A push leaves no trace in it, so it can be pushed to one after the other.
+async fn prepare(client: &Client, source: &str, case: &Case) {
     let fetch = ["fetch", "-q", "--update-head-ok", source, "+refs/*:refs/*"];
     client.git(&["init", "-q", "work"]).await.good();
     client.git_in("work", &fetch).await.good();
@@ -32,13 +38,15 @@ async fn play(client: &Client, source: &str, url: &str, case: &Case) -> Ran {
         .git_in("work", &["reset", "-q", "--hard"])
         .await
         .good();
-    let config = ["config", "remote.there.url", url];
-    client.git_in("work", &config).await.good();
     for step in case.steps {
         let ran = client.git_in("work", step).await;
         assert_eq!(ran.code, Some(0), "{}: {step:?}: {}", case.name, ran.err);
     }
-    let push = [&["push", "--porcelain"], case.push].concat();
+}
+
+async fn push(client: &Client, url: &str, case: &Case) -> Ran {
+    let there = format!("remote.there.url={url}");
+    let push = [&["-c", &there, "push", "--porcelain"], case.push].concat();
     client.git_in("work", &push).await
 }
 
@@ -71,36 +79,43 @@ async fn git_push_gets_the_same_from_us_and_from_git() {
     let site = Site::new().await;
     let source = crate::support::fixture::small(site.world.dir.path());
     let source = source.to_str().unwrap();
+    let mut repos = Vec::new();
+    for way in [Way::Http, Way::Ssh] {
+        repos.push((way, copy(&site, &format!("case-{way:?}")).await));
+    }
+    let stock = Stock::new(&site);
+    let before = stock.refs();
     let mut differ = Vec::new();
-    for (number, case) in CASES.iter().enumerate() {
-        let stock = Stock::new(&site);
-        let theirs = client(&site);
-        let ran = play(&theirs, source, stock.dir.to_str().unwrap(), case).await;
+    for case in CASES {
+        let client = client(&site);
+        prepare(&client, source, case).await;
+        let ran = push(&client, stock.dir.to_str().unwrap(), case).await;
         let expected = Outcome {
             good: ran.code == Some(0),
             verdicts: verdicts(&ran, case),
-            refs: stock.refs(),
+            refs: without_head(&stock.refs()).to_owned(),
         };
-        git_text(&stock.dir, &["fsck", "--full", "--strict", "--no-dangling"]);
-        for way in [Way::Http, Way::Ssh] {
-            let repo = copy(&site, &format!("case-{number}-{way:?}")).await;
-            let ours = client(&site);
-            let url = site.url(way, Persona::Owner, &repo);
-            let ran = play(&ours, source, &url, case).await;
+        restore(&stock.dir, &before);
+        for (way, repo) in &repos {
+            let ran = push(&client, &site.url(*way, Persona::Owner, repo), case).await;
             let outcome = Outcome {
                 good: ran.code == Some(0),
                 verdicts: verdicts(&ran, case),
-                refs: refs(&site, &repo).await,
+                refs: without_head(&refs(&site, repo).await).to_owned(),
             };
-            is_sound(&site, &repo).await;
             if outcome != expected {
                 differ.push(format!(
                     "{} over {way:?}\n  git: {expected:?}\n  we:  {outcome:?}\n  {}",
                     case.name, ran.err
                 ));
             }
+            restore(&site.dir_of(repo).await, &before);
         }
     }
+    for (_, repo) in &repos {
+        is_sound(&site, repo).await;
+    }
+    git_text(&stock.dir, &["fsck", "--full", "--strict", "--no-dangling"]);
     assert!(differ.is_empty(), "{}", differ.join("\n"));
     site.end().await;
 }

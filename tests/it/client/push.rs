@@ -23,6 +23,10 @@ use crate::support::fixture::git_text;
 use crate::support::site::{Client, Ran, Site, Way};
 use crate::support::{Persona, fixture};
 
+/// Each way once. A push is of version 0 whatever the client is set to, so that all versions are tried with the plain
+/// pushes alone: see `basics.rs`.
+pub(super) const BOTH: [(Way, u8); 2] = [(Way::Http, 2), (Way::Ssh, 0)];
+
 /// What a repository that every client can tell apart is called.
 pub(super) fn name_of(what: &str, way: Way, version: u8) -> String {
     format!("{what}-{way:?}-{version}").to_lowercase()
@@ -43,7 +47,7 @@ pub(super) async fn empty(site: &Site, name: &str) -> String {
         visibility: Visibility::Private,
     };
     let account = site.world.owner().await.account().unwrap();
-    account.create_repo(&new).await.unwrap();
+    let _made = account.create_repo(&new).await.unwrap();
     format!("~alice/{name}")
 }
 

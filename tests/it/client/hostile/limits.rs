@@ -229,7 +229,11 @@ async fn a_client_that_stops_in_the_middle_is_not_waited_for_forever() {
             );
             let said = reply.text().to_lowercase();
             let why = ["time", "idle", "slow", "silent", "nothing", "waited"];
-            assert!(why.iter().any(|why| said.contains(why)), "{what}: {said}");
+            assert!(
+                why.iter().any(|why| said.contains(why)),
+                "{what}: {} {said}",
+                reply.status
+            );
             assert_eq!(refs(&site, REPO).await, before);
             nothing_is_left(&site, REPO).await;
         }
@@ -355,7 +359,7 @@ async fn a_small_pack_of_a_large_blob_takes_little_memory() {
     let blob = git(
         &quarry.dir,
         &["hash-object", "-w", "--stdin"],
-        &vec![0; 200_000_000],
+        &vec![0; 120_000_000],
     );
     let blob = String::from_utf8(blob).unwrap().trim().to_owned();
     let tree = quarry.tree(&[("100644", b"zeros", &blob)]);
@@ -383,7 +387,7 @@ async fn a_small_pack_of_a_large_blob_takes_little_memory() {
     };
     let (most, reply) = futures::future::join(watch, push).await;
     assert!(most > 0, "nothing was seen");
-    assert!(most < 150 * 1024, "{most} KiB");
+    assert!(most < 90 * 1024, "{most} KiB");
     assert_eq!(reply.status, 200);
     let there = tip(&site, REPO, "refs/heads/zeros").await;
     assert_eq!(
@@ -408,14 +412,9 @@ async fn a_long_chain_of_deltas_is_followed_or_refused() {
         let text: String = (0..40)
             .map(|line| format!("{line} {}\n", if line == at % 40 { at } else { 0 }))
             .collect();
-        let parent = if at == 0 {
-            ""
-        } else {
-            "from refs/heads/deep^0\n"
-        };
         stream.extend(
             format!(
-                "commit refs/heads/deep\ncommitter A <a@b> {} +0000\ndata 0\n{parent}M 100644 inline a\ndata {}\n{text}\n",
+                "commit refs/heads/deep\ncommitter A <a@b> {} +0000\ndata 0\nM 100644 inline a\ndata {}\n{text}\n",
                 1_500_000_000 + at,
                 text.len()
             )

@@ -98,7 +98,6 @@ fn nonsense(quarry: &Quarry) -> Vec<(String, Vec<u8>)> {
         ),
         ("no old id", format!("{master} {name}\0{CAPS}")),
         ("only capabilities", format!("\0{CAPS}")),
-        ("a shallow line alone", format!("shallow {master}")),
         ("a shallow line of nonsense", "shallow nonsense".to_owned()),
         ("a word", "hello".to_owned()),
         ("a fetch", format!("want {master}\n")),
@@ -165,6 +164,9 @@ async fn a_push_of_nothing_is_answered_with_nothing() {
         crate::client::push::row(&site, "~alice/nothing").await,
         None
     );
+    let shallow = [pkt(format!("shallow {}", "1".repeat(40))), FLUSH.to_vec()].concat();
+    let reply = wire::post(&site, Persona::Owner, REPO, &shallow).await;
+    assert_eq!((reply.status, &*reply.text()), (200, ""));
     let reply = wire::post(&site, Persona::Owner, REPO, b"").await;
     assert!(reply.status < 500, "{reply:?}");
     assert!(!reply.report().is_good());
@@ -184,16 +186,15 @@ async fn a_push_that_ends_anywhere_changes_nothing() {
         (&*quarry.first, ZERO, b"refs/tags/light"),
     ];
     let caps = format!("{CAPS} push-options");
-    let body = [
-        commands(&list, &caps),
-        pkt("an=option"),
-        FLUSH.to_vec(),
-        quarry.pack(&[&new]),
-    ]
-    .concat();
+    let pack = quarry.pack(&[&new]);
+    let options = [pkt("an=option"), FLUSH.to_vec()].concat();
+    let body = [commands(&list, &caps), options, pack.clone()].concat();
     let before = refs(&site, REPO).await;
     let head = wire::head(&site, Persona::Owner, REPO);
-    for end in 0..body.len() {
+    let commands_end = body.len() - pack.len();
+    // Each place where a command may end, and many in the pack.
+    let ends = (0..commands_end + 40).chain((commands_end + 40..body.len()).step_by(3));
+    for end in ends {
         // An end that is said to be one, and one that is not.
         let reply = wire::post(&site, Persona::Owner, REPO, &body[..end]).await;
         assert!(reply.status < 500, "{end}: {reply:?}");

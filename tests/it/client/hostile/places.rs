@@ -95,7 +95,7 @@ async fn a_compressed_push_is_unpacked_or_refused() {
     let mut flipped = packed.clone();
     let middle = packed.len() / 2;
     flipped[middle] ^= 0x55;
-    let bomb = gzip(&client, &vec![b'0'; 100_000_000]).await;
+    let bomb = gzip(&client, &vec![b'x'; 100_000_000]).await;
     for (what, encoding, body) in [
         ("cut off", "gzip", &packed[..middle]),
         ("with a fault", "gzip", &flipped),
@@ -105,7 +105,7 @@ async fn a_compressed_push_is_unpacked_or_refused() {
             "identity",
             &packed,
         ),
-        ("of nothing but zeros", "gzip", &bomb),
+        ("of nothing but one letter", "gzip", &bomb),
         ("of an unknown kind", "zstd", &packed),
         ("of two kinds", "gzip, gzip", &packed),
     ] {

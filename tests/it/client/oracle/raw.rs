@@ -1,6 +1,7 @@
 //! The same bytes to the forge and to git's own server.
 
 use super::stock::Stock;
+use super::without_head;
 use crate::client::hostile::cases::{Case, Fate, cases};
 use crate::client::hostile::quarry::Quarry;
 use crate::client::hostile::wire::{self, Report};
@@ -62,13 +63,18 @@ async fn the_same_bytes_get_the_same_from_us_and_from_git() {
     for way in [Way::Http, Way::Ssh] {
         repos.push((way, copy(&site, &format!("raw-{way:?}")).await));
     }
-    let before = stock.refs();
+    let all = stock.refs();
+    let before = without_head(&all);
     let mut wrong = Vec::new();
-    for case in cases(&quarry) {
+    for (number, case) in cases(&quarry).into_iter().enumerate() {
         let theirs = stock.push(&client, &case.body).await;
         let expected = stock.refs();
-        restore(&stock.dir, &before);
+        restore(&stock.dir, &all);
         for (way, repo) in &repos {
+            // A process of ssh's for each is a lot to ask for.
+            if *way == Way::Ssh && number % 4 != 0 {
+                continue;
+            }
             let report = match way {
                 Way::Http => {
                     let reply = wire::post(&site, Persona::Owner, repo, &case.body).await;
@@ -91,7 +97,9 @@ async fn the_same_bytes_get_the_same_from_us_and_from_git() {
                 }
             };
             let after = refs(&site, repo).await;
-            let complaints = complaints(&case, &before, (&theirs, &expected), (&report, &after));
+            // Ours alone sees to it that HEAD names a branch.
+            let (expected, after) = (without_head(&expected), without_head(&after));
+            let complaints = complaints(&case, before, (&theirs, expected), (&report, after));
             if !complaints.is_empty() {
                 let name = &case.name;
                 wrong.push(format!(
@@ -99,7 +107,7 @@ async fn the_same_bytes_get_the_same_from_us_and_from_git() {
                 ));
             }
             nothing_is_left(&site, repo).await;
-            restore(&site.dir_of(repo).await, &before);
+            restore(&site.dir_of(repo).await, &all);
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

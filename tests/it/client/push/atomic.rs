@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use forge::push::{PendingPush, Verdict};
 use forge::{Forge, Plugin, Result};
 
-use super::{Work, refs};
+use super::{BOTH, Work, refs};
 use crate::support::Database;
 use crate::support::fixture::git_text;
-use crate::support::site::{Ran, Site, WAYS, Way};
+use crate::support::site::{Ran, Site, WAYS};
 
 /// Refuses what is called `forbidden`.
 struct Forbid;
@@ -86,7 +86,7 @@ async fn an_atomic_push_with_one_bad_ref_changes_nothing() {
 #[tokio::test]
 async fn one_bad_ref_of_a_push_keeps_no_other_from_changing() {
     let site = Site::with(Database::Sqlite, |builder| builder.plugin(Forbid)).await;
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "partly", way, version).await;
         work.commit("new").await;
         for (at, bad) in [
@@ -116,7 +116,7 @@ async fn one_bad_ref_of_a_push_keeps_no_other_from_changing() {
 #[tokio::test]
 async fn a_ref_that_moved_in_the_meantime_is_not_moved_again() {
     let site = Site::new().await;
-    for (way, version) in [(Way::Http, 2), (Way::Ssh, 2)] {
+    for (way, version) in BOTH {
         for atomic in [false, true] {
             let what = format!("stale-{atomic}");
             let work = Work::new(&site, &what, way, version).await;

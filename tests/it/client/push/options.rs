@@ -3,7 +3,7 @@
 use forge::repos::Visibility;
 use forge::{Mode, Scope};
 
-use super::{Work, copy, name_of, row};
+use super::{BOTH, Work, copy, name_of, row};
 use crate::support::Persona;
 use crate::support::site::{Site, WAYS, Way};
 
@@ -97,7 +97,7 @@ async fn too_many_options_or_too_long_a_one_are_refused_with_a_reason() {
 #[tokio::test]
 async fn an_owner_describes_a_repository_with_options() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "described", way, version).await;
         let text = "T\u{e4}xt = <b>bold</b>; \"quoted\"";
         let description = format!("description={text}");
@@ -141,7 +141,7 @@ async fn an_owner_describes_a_repository_with_options() {
 async fn whoever_may_write_but_not_manage_cannot_publish_a_repository_with_an_option() {
     let site = Site::new().await;
     let options = ["-o", "description=mine", "-o", "visibility=public"];
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         let repo = copy(&site, &name_of("kept", way, version)).await;
         let owner = site.world.owner().await;
         let path = repo.parse().unwrap();

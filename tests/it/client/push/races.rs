@@ -4,18 +4,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::{join, join_all};
 
-use super::{Work, is_sound, tip};
+use super::{Work, is_sound, refs, tip};
 use crate::support::Persona;
-use crate::support::site::{Site, Way};
+use crate::support::fixture::git;
+use crate::support::site::{Ran, Site, Way};
 
 const CLIENTS: usize = 12;
+const REPO: &str = "~alice/open";
 
-async fn crowd<'a>(site: &'a Site, way: Way, repo: &str) -> Vec<Work<'a>> {
+/// One of many.
+struct One<'a> {
+    work: Work<'a>,
+    persona: Persona,
+}
+
+impl One<'_> {
+    async fn commit(&self, text: &str) {
+        let commit = ["commit", "-q", "--allow-empty", "-m", text];
+        self.work.git(&commit).await.good();
+    }
+
+    async fn push(&self, way: Way, refspecs: &[&str]) -> Ran {
+        let url = self.work.site.url(way, self.persona, REPO);
+        let push = [&["push", "--porcelain", &url], refspecs].concat();
+        self.work.git(&push).await
+    }
+}
+
+async fn crowd(site: &Site) -> Vec<One<'_>> {
     let mut crowd = Vec::new();
     for at in 0..CLIENTS {
         // Not all at the same limit of a client.
         let persona = [Persona::Owner, Persona::Writer][at % 2];
-        crowd.push(Work::at(site, way, 2, persona, repo).await);
+        let work = Work::at(site, Way::Http, 2, persona, REPO).await;
+        crowd.push(One { work, persona });
     }
     crowd
 }
@@ -23,21 +45,21 @@ async fn crowd<'a>(site: &'a Site, way: Way, repo: &str) -> Vec<Work<'a>> {
 #[tokio::test]
 async fn of_many_pushes_to_one_ref_exactly_one_wins() {
     let site = Site::new().await;
+    let crowd = crowd(&site).await;
     for way in [Way::Http, Way::Ssh] {
-        let crowd = crowd(&site, way, "~alice/open").await;
         for round in 0..3 {
             let name = format!("refs/heads/{way:?}-{round}").to_lowercase();
-            for (at, work) in crowd.iter().enumerate() {
-                work.commit(&format!("{way:?} {round} {at}")).await;
+            for (at, one) in crowd.iter().enumerate() {
+                one.commit(&format!("{way:?} {round} {at}")).await;
             }
             let pushes = crowd
                 .iter()
-                .map(async |work| work.push(&[&format!("HEAD:{name}")]).await);
+                .map(async |one| one.push(way, &[&format!("HEAD:{name}")]).await);
             let ran = join_all(pushes).await;
             let winners: Vec<_> = (0..CLIENTS).filter(|at| ran[*at].code == Some(0)).collect();
             assert_eq!(winners.len(), 1, "{ran:?}");
-            let won = crowd[winners[0]].id("HEAD").await;
-            assert_eq!(tip(&site, "~alice/open", &name).await, Some(won));
+            let won = crowd[winners[0]].work.id("HEAD").await;
+            assert_eq!(tip(&site, REPO, &name).await, Some(won));
             for (at, lost) in ran
                 .iter()
                 .enumerate()
@@ -47,62 +69,98 @@ async fn of_many_pushes_to_one_ref_exactly_one_wins() {
             }
         }
     }
-    is_sound(&site, "~alice/open").await;
+    is_sound(&site, REPO).await;
     site.end().await;
+}
+
+/// Clones until it is done; how often.
+async fn clones(site: &Site, way: Way, done: &AtomicBool) -> usize {
+    let mut count = 0;
+    while !done.load(Ordering::Relaxed) {
+        let client = site.client(Persona::Reader, [0, 2][count % 2]);
+        let url = site.url(way, Persona::Reader, REPO);
+        let clone = ["clone", "-q", "--mirror", &url, "copy"];
+        client.git(&clone).await.good();
+        let fsck = ["fsck", "--full", "--strict", "--no-dangling"];
+        client.git_in("copy", &fsck).await.good();
+        count += 1;
+    }
+    count
 }
 
 #[tokio::test]
 async fn pushes_to_distinct_refs_all_get_in_and_clones_go_on_meanwhile() {
     let site = Site::new().await;
+    let crowd = crowd(&site).await;
     for way in [Way::Http, Way::Ssh] {
-        let crowd = crowd(&site, way, "~alice/open").await;
         let done = AtomicBool::new(false);
-        let clones = async {
-            let mut count = 0;
-            while !done.load(Ordering::Relaxed) {
-                let client = site.client(Persona::Reader, [0, 2][count % 2]);
-                let url = site.url(way, Persona::Reader, "~alice/open");
-                client
-                    .git(&["clone", "-q", "--mirror", &url, "copy"])
-                    .await
-                    .good();
-                let fsck = ["fsck", "--full", "--strict", "--no-dangling"];
-                client.git_in("copy", &fsck).await.good();
-                count += 1;
-            }
-            count
-        };
+        let clones = clones(&site, way, &done);
         let pushes = async {
             for round in 0..2 {
-                join_all(crowd.iter().enumerate().map(async |(at, work)| {
-                    work.commit(&format!("{way:?} {round} {at}")).await;
+                join_all(crowd.iter().enumerate().map(async |(at, one)| {
+                    one.commit(&format!("{way:?} {round} {at}")).await;
                     let name = format!("HEAD:refs/heads/{way:?}/{at}");
-                    work.push(&[&name, &format!("HEAD:refs/heads/{way:?}-{round}-{at}")])
+                    one.push(
+                        way,
+                        &[&name, &format!("HEAD:refs/heads/{way:?}-{round}-{at}")],
+                    )
+                    .await
+                    .good();
+                }))
+                .await;
+            }
+            done.store(true, Ordering::Relaxed);
+        };
+        let (clones, ()) = join(clones, pushes).await;
+        assert!(clones > 0);
+        for (at, one) in crowd.iter().enumerate() {
+            let new = Some(one.work.id("HEAD").await);
+            assert_eq!(one.work.tip(&format!("refs/heads/{way:?}/{at}")).await, new);
+            assert_eq!(
+                one.work.tip(&format!("refs/heads/{way:?}-1-{at}")).await,
+                new
+            );
+            let first = one.work.tip(&format!("refs/heads/{way:?}-0-{at}")).await;
+            assert!(first.is_some());
+        }
+    }
+    is_sound(&site, REPO).await;
+    site.end().await;
+}
+
+/// A clone asks for what it was told of, and that may be gone by then.
+#[tokio::test]
+async fn clones_go_on_while_refs_are_deleted() {
+    let site = Site::new().await;
+    let crowd = crowd(&site).await;
+    for way in [Way::Http, Way::Ssh] {
+        let name = |at: usize, more: usize| format!("refs/heads/{way:?}-{more}-{at}");
+        for (at, one) in crowd.iter().enumerate() {
+            let made: Vec<_> = (0..3)
+                .map(|more| format!("HEAD:{}", name(at, more)))
+                .collect();
+            let made: Vec<_> = made.iter().map(String::as_str).collect();
+            one.push(Way::Http, &made).await.good();
+        }
+        // Some packed, some not.
+        git(&site.dir_of(REPO).await, &["pack-refs", "--all"], b"");
+        let done = AtomicBool::new(false);
+        let deletes = async {
+            for more in 0..3 {
+                join_all(crowd.iter().enumerate().map(async |(at, one)| {
+                    one.push(way, &[&format!(":{}", name(at, more))])
                         .await
                         .good();
                 }))
                 .await;
             }
-            // All of them deleted at once, packed ones among them.
-            let dir = site.dir_of("~alice/open").await;
-            crate::support::fixture::git(&dir, &["pack-refs", "--all"], b"");
-            join_all(crowd.iter().enumerate().map(async |(at, work)| {
-                work.push(&[&format!(":refs/heads/{way:?}-0-{at}")])
-                    .await
-                    .good();
-            }))
-            .await;
             done.store(true, Ordering::Relaxed);
         };
-        let (clones, ()) = join(clones, pushes).await;
+        let (clones, ()) = join(clones(&site, way, &done), deletes).await;
         assert!(clones > 0);
-        for (at, work) in crowd.iter().enumerate() {
-            let new = Some(work.id("HEAD").await);
-            assert_eq!(work.tip(&format!("refs/heads/{way:?}/{at}")).await, new);
-            assert_eq!(work.tip(&format!("refs/heads/{way:?}-1-{at}")).await, new);
-            assert_eq!(work.tip(&format!("refs/heads/{way:?}-0-{at}")).await, None);
-        }
+        let left = refs(&site, REPO).await;
+        assert!(!left.contains(&format!("{way:?}-")), "{left}");
     }
-    is_sound(&site, "~alice/open").await;
+    is_sound(&site, REPO).await;
     site.end().await;
 }

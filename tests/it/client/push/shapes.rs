@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use super::{Work, empty, is_sound, name_of, refs, tip};
+use super::{BOTH, Work, empty, is_sound, name_of, refs, tip};
 use crate::support::fixture::{git, git_text};
-use crate::support::site::{Site, WAYS, Way};
+use crate::support::site::{Site, Way};
 use crate::support::{Persona, fixture};
 
 #[tokio::test]
 async fn a_new_name_for_what_is_there_needs_no_objects() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "names", way, version).await;
         work.push(&[
             "master:refs/heads/copy",
@@ -42,7 +42,7 @@ async fn a_new_name_for_what_is_there_needs_no_objects() {
 #[tokio::test]
 async fn packs_with_deltas_against_what_the_server_has_are_completed() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "thin", way, version).await;
         let mut text: String = (0..2_000)
             .map(|at| format!("line {at} {}\n", at * 7919))
@@ -122,7 +122,7 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
 #[tokio::test]
 async fn a_shallow_clone_pushes_into_a_full_repository_and_not_into_an_empty_one() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "shallow", way, version).await;
         let source = fixture::small(site.world.dir.path());
         let source = format!("file://{}", source.display());
@@ -157,7 +157,7 @@ async fn a_shallow_clone_pushes_into_a_full_repository_and_not_into_an_empty_one
 #[tokio::test]
 async fn a_partial_clone_pushes_what_it_has_made() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         for filter in ["blob:none", "tree:0"] {
             let what = filter.replace(':', "-");
             let work = Work::new(&site, &what, way, version).await;
@@ -175,6 +175,11 @@ async fn a_partial_clone_pushes_what_it_has_made() {
                 b"",
             );
             git(&bare, &["config", "uploadpack.allowFilter", "true"], b"");
+            git(
+                &bare,
+                &["config", "uploadpack.allowAnySHA1InWant", "true"],
+                b"",
+            );
             let bare = format!("file://{}", bare.display());
             let clone = ["clone", "-q", "--filter", filter, &bare, "partial"];
             work.client.git(&clone).await.good();
@@ -194,7 +199,7 @@ async fn a_partial_clone_pushes_what_it_has_made() {
 #[tokio::test]
 async fn a_quiet_push_says_nothing() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "quiet", way, version).await;
         work.commit("new").await;
         let ran = work.git(&["push", "-q", "origin", "master"]).await.good();
@@ -218,7 +223,7 @@ async fn a_quiet_push_says_nothing() {
 #[tokio::test]
 async fn a_push_to_a_symbolic_ref_leaves_its_target_alone() {
     let site = Site::new().await;
-    for (way, version) in [(Way::Http, 2), (Way::Ssh, 2)] {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "symbolic", way, version).await;
         let dir = work.dir().await;
         let alias = ["symbolic-ref", "refs/heads/alias", "refs/heads/master"];
@@ -248,7 +253,7 @@ async fn a_push_to_a_symbolic_ref_leaves_its_target_alone() {
 #[tokio::test]
 async fn the_log_of_a_ref_names_who_pushed() {
     let site = Site::new().await;
-    for (way, version) in [(Way::Http, 2), (Way::Ssh, 2)] {
+    for (way, version) in BOTH {
         let work = Work::new(&site, "logged", way, version).await;
         let dir = work.dir().await;
         git_text(&dir, &["config", "core.logAllRefUpdates", "always"]);

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::Rng;
 use super::{Host, Move, chain, create, fsck, git, log, refs, url};
@@ -20,11 +20,13 @@ use crate::support::process::{Client, Standalone};
 use crate::support::site::{Ran, run};
 
 /// How many clients push at once.
-const PUSHERS: u64 = 4;
+const PUSHERS: u64 = 3;
 /// How many commits each has to push; more than it can.
 const COMMITS: usize = 4000;
-/// The shortest and the longest time from the first push to the kill, in milliseconds.
-const LIFE: (u64, u64) = (20, 400);
+/// The shortest time from the first pushes to the kill, in milliseconds.
+const SHORTEST: u64 = 20;
+/// The longest, in milliseconds: as long as a few pushes take here and now, within these bounds.
+const LONGEST: (u64, u64) = (400, 1000);
 /// The repository that they share.
 const REPO: &str = "r";
 /// The branch that they share.
@@ -104,7 +106,10 @@ async fn survive(database: &Database, kills: u64, seed: u64) {
     let mut rng = Rng(seed);
     let server = host.start().await;
     create(&server.client, REPO).await;
+    let begun = Instant::now();
     pushers[0].begin(&server).await;
+    let usual = u64::try_from(begun.elapsed().as_millis()).expect("soon");
+    let longest = (6 * usual).clamp(LONGEST.0, LONGEST.1);
     host.kill9(server).await;
 
     let mut dir = None;
@@ -124,7 +129,7 @@ async fn survive(database: &Database, kills: u64, seed: u64) {
             tokio::spawn(pusher.work(url, Arc::clone(&killed)))
         });
         let work: Vec<_> = work.collect();
-        let life = LIFE.0 + rng.below(LIFE.1 - LIFE.0);
+        let life = SHORTEST + rng.below(longest - SHORTEST);
         tokio::time::sleep(Duration::from_millis(life)).await;
         killed.store(true, Ordering::Relaxed);
         host.kill9(server).await;
@@ -149,9 +154,11 @@ async fn survive(database: &Database, kills: u64, seed: u64) {
             pusher.refused,
         );
     }
-    host.is_clean().await;
+    let acknowledged = pushers.iter().map(|pusher| pusher.acknowledged.len());
+    assert!(acknowledged.sum::<usize>() > 1, "every push was cut off");
     host.is_settled().await;
     check(&host, &server.client, &pushers).await;
+    host.is_clean().await;
     server.stop().await;
     host.end().await;
 }
