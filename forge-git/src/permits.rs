@@ -48,7 +48,7 @@ pub(crate) struct Permits {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Permit {
-    _places: [OwnedSemaphorePermit; 3],
+    _places: Vec<OwnedSemaphorePermit>,
 }
 
 impl Permits {
@@ -74,30 +74,35 @@ impl Permits {
 
     /// Waits for a permit. [`Error::Unavailable`] if that takes too long, or too many wait already.
     pub(crate) async fn take(&self, repo: RepoId, client: Client) -> Result<Permit> {
-        let busy = || Error::unavailable("too many transfers are going on");
-        let closed = |_| Error::internal("a semaphore is closed");
         let (own, repos) = (self.clients.of(client), self.repos.of(repo));
         // The narrowest first: who waits for himself keeps no place from others.
+        self.each([own, repos, Arc::clone(&self.all)]).await
+    }
+
+    /// The same for what does not count for its client.
+    pub(crate) async fn take_uncounted(&self, repo: RepoId) -> Result<Permit> {
+        self.each([self.repos.of(repo), Arc::clone(&self.all)]).await
+    }
+
+    async fn each<const N: usize>(&self, wanted: [Arc<Semaphore>; N]) -> Result<Permit> {
+        let busy = || Error::unavailable("too many transfers are going on");
         let places = async {
-            Ok::<_, Error>([
-                own.acquire_owned().await.map_err(closed)?,
-                repos.acquire_owned().await.map_err(closed)?,
-                Arc::clone(&self.all)
-                    .acquire_owned()
-                    .await
-                    .map_err(closed)?,
-            ])
+            let mut places = Vec::with_capacity(N);
+            for place in wanted {
+                let taken = place.acquire_owned().await;
+                places.push(taken.map_err(|_| Error::internal("a semaphore is closed"))?);
+            }
+            Ok::<_, Error>(Permit { _places: places })
         };
         tokio::pin!(places);
-        let _place = tokio::select! {
+        let _waiting = tokio::select! {
             biased;
-            places = &mut places => return Ok(Permit { _places: places? }),
+            permit = &mut places => return permit,
             () = std::future::ready(()) => Arc::clone(&self.queue).try_acquire_owned().map_err(|_| busy())?,
         };
-        match tokio::time::timeout(self.wait, places).await {
-            Ok(places) => Ok(Permit { _places: places? }),
-            Err(_) => Err(busy()),
-        }
+        tokio::time::timeout(self.wait, places)
+            .await
+            .map_err(|_| busy())?
     }
 }
 

@@ -137,7 +137,7 @@ impl Guest {
 
     /// What may be pushed to.
     async fn target(&self, names: &[RepoPath]) -> Result<PushTarget, String> {
-        let mut new = None;
+        let (mut new, mut is_missing) = (None, false);
         for name in names {
             match self.caller.push_to(name).await {
                 // What there is goes before what could be made; and that is called by the last of the names, the one
@@ -147,11 +147,12 @@ impl Guest {
                     repo.note_key_use().await;
                     return Ok(PushTarget::Repo(repo));
                 }
-                Err(Error::NotFound) => return Err(self.missing(names).await),
+                // Another name may be there; but nothing is made where one leads elsewhere.
+                Err(Error::NotFound) => is_missing = true,
                 Err(error) => return Err(words::of(&error)),
             }
         }
-        match new {
+        match new.filter(|_| !is_missing) {
             Some(target) => Ok(target),
             None => Err(self.missing(names).await),
         }

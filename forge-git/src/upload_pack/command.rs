@@ -5,7 +5,7 @@
 
 use bstr::ByteSlice as _;
 use bytes::{Bytes, BytesMut};
-use forge_core::{Error, Result};
+use forge_core::{Error, Oid, Result};
 
 use super::exchange::Client;
 use crate::gix::Query;
@@ -13,8 +13,9 @@ use crate::pkt::{self, Pkt};
 
 /// The most that is read before the arguments, in bytes.
 const MAX_HEAD: usize = 128 << 10;
-/// The most arguments that are read here, in bytes.
+/// The most arguments that are read here, in bytes: all of `ls-refs`, and the beginning of `fetch`.
 const MAX_ARGS: usize = 1 << 20;
+const MAX_WANTS: usize = 64 << 10;
 
 /// A command.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Command {
 }
 
 impl Command {
-    /// Reads one up to its arguments, and those of `ls-refs` as well; `None` if there is none.
+    /// Reads one up to its arguments, and as many of those as are looked at here; `None` if there is none.
     pub(super) async fn read(client: &mut Client) -> Result<Option<Self>> {
         let mut command = Self {
             head: Vec::new(),
@@ -56,7 +57,12 @@ impl Command {
                 return Err(Error::Limit { what: "request" });
             }
         }
-        while command.name() == Some(b"ls-refs") && command.bytes.len() < MAX_ARGS {
+        let most = match command.name() {
+            Some(b"ls-refs") => MAX_ARGS,
+            Some(b"fetch") => MAX_WANTS,
+            _ => 0,
+        };
+        while command.bytes.len() < most {
             let Some(pkt) = client.pkt().await? else {
                 return Err(Error::malformed("the request ends in the middle"));
             };
@@ -92,6 +98,20 @@ impl Command {
     /// Whether it was read to its end.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// The first object that a `fetch` wants which may be of a partial clone that lacks it: such a request names a filter,
+    /// and nothing that the client has.
+    pub(super) fn wants_late(&self) -> Option<Oid> {
+        let mut args = self.args.iter().map(|line| chomp(line));
+        if !self.is_complete || self.name() != Some(b"fetch") {
+            return None;
+        }
+        let is_filtered = args.clone().any(|arg| arg.starts_with(b"filter "));
+        let has_something = args.clone().any(|arg| arg.starts_with(b"have "));
+        let want = args.find_map(|arg| arg.strip_prefix(b"want "))?;
+        let want = want.to_str().ok()?.parse().ok()?;
+        (is_filtered && !has_something).then_some(want)
     }
 
     /// What is asked of `ls-refs`; `None` if it is another command, or anything about it is out of the ordinary.

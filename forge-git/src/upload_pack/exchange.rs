@@ -61,6 +61,20 @@ impl Client {
         Ok(pkt)
     }
 
+    /// Reads on to the end of the stream, of which nothing is wanted but that it is a good one: a compressed request that
+    /// is damaged says so there.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        loop {
+            let piece = self.input.fill_buf().await.map_err(|e| broken(&e))?;
+            let size = piece.len();
+            if size == 0 {
+                return Ok(());
+            }
+            self.input.consume(size);
+            self.count(size)?;
+        }
+    }
+
     fn count(&mut self, read: usize) -> Result<()> {
         let left = self.left.checked_sub(read as u64);
         self.left = left.ok_or(Error::Limit { what: "request" })?;

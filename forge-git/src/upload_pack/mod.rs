@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use bytes::BytesMut;
 use forge_core::access::Objects;
 use forge_core::limits::FetchLimits;
+use forge_core::objects::GitBackend as _;
 use forge_core::{Error, RepoId, Result};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -24,7 +25,7 @@ use self::command::Command;
 use self::exchange::{Client as Sender, Ended, Until, exchange};
 use crate::child;
 use crate::gix::{HIDDEN, Query};
-use crate::permits::{Client, Permits};
+use crate::permits::{Client, Permit, Permits};
 use crate::transport::{Input, Output, Transport, Version};
 use crate::{Git, pkt, words};
 
@@ -171,11 +172,23 @@ impl<'a> Source<'a> {
     async fn request(&self, version: Version, input: Input, mut output: Output) -> Result<()> {
         let mut sender = self.sender(input);
         if version != Version::V2 {
-            let ended = self.upload_pack(&mut sender, version, &[], Until::End, &mut output, None);
+            let permit = self.permits.take(self.id, self.client).await?;
+            let ended = self.upload_pack(
+                permit,
+                &mut sender,
+                version,
+                &[],
+                Until::End,
+                &mut output,
+                None,
+            );
             self.conclude(ended.await?, &mut output, false).await?;
             return Ok(());
         }
         if let Some(command) = self.command(&mut sender).await? {
+            if command.is_complete() {
+                self.end(&mut sender).await?;
+            }
             self.answer(&command, &mut sender, &mut output, None)
                 .await?;
         }
@@ -254,6 +267,25 @@ impl<'a> Source<'a> {
         read.map_err(|_| exchange::too_slow())?
     }
 
+    /// Reads on to the end of a request that holds one command.
+    async fn end(&self, sender: &mut Sender) -> Result<()> {
+        let patience = self.limits.negotiation.min(self.limits.idle);
+        let read = timeout(patience, sender.end()).await;
+        read.map_err(|_| exchange::too_slow())?
+    }
+
+    /// Waits for the right to have a child answer. What a partial clone fetches late, while its user works, waits for
+    /// room here and not for the user's own clones.
+    async fn permit(&self, command: &Command) -> Result<Permit> {
+        if let Some(want) = command.wants_late() {
+            let refs = self.git.open(self.id)?.refs().await?;
+            if refs.iter().all(|found| found.target != want) {
+                return self.permits.take_uncounted(self.id).await;
+            }
+        }
+        self.permits.take(self.id, self.client).await
+    }
+
     /// Answers one command; the exit code.
     async fn answer(
         &self,
@@ -281,7 +313,16 @@ impl<'a> Source<'a> {
         };
         let read = command.bytes();
         let is_heard = messages.is_some();
-        let ended = self.upload_pack(sender, Version::V2, read, until, output, messages);
+        let permit = self.permit(command).await?;
+        let ended = self.upload_pack(
+            permit,
+            sender,
+            Version::V2,
+            read,
+            until,
+            output,
+            messages,
+        );
         self.conclude(ended.await?, output, is_heard).await
     }
 
@@ -319,8 +360,10 @@ impl<'a> Source<'a> {
     }
 
     /// Has a child answer one request.
+    #[expect(clippy::too_many_arguments, reason = "one call is two pumps")]
     async fn upload_pack(
         &self,
+        _permit: Permit,
         sender: &mut Sender,
         version: Version,
         read: &[u8],
@@ -328,7 +371,6 @@ impl<'a> Source<'a> {
         output: &mut Output,
         messages: Option<&mut Output>,
     ) -> Result<Ended> {
-        let _permit = self.permits.take(self.id, self.client).await?;
         let child = self.child("upload-pack", version);
         let child = child.arg("--strict").arg("--stateless-rpc").arg(".");
         let child = child.converse()?;

@@ -33,6 +33,9 @@ pub(super) fn restore(dir: &Path, before: &str) {
             lines += &format!("delete {name}\n");
         }
     }
+    // What is restored may be below what is deleted.
+    git(dir, &["update-ref", "--stdin"], lines.as_bytes());
+    lines.clear();
     for (id, name) in before.lines().filter_map(|line| line.split_once(' ')) {
         lines += &format!("update {name} {id}\n");
     }

@@ -20,6 +20,7 @@ const REFUSED: &[&str] = &[
     "orbidden",
     "only",
     "suspended",
+    "lacks",
 ];
 
 #[tokio::test]

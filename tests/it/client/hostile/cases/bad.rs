@@ -6,6 +6,9 @@ use super::super::quarry::Quarry;
 use super::super::wire::{Command, ZERO};
 use super::{Cases, Fate};
 
+/// A tree's entry: its mode, its name, what it is.
+type Entry<'a> = (&'a str, &'a [u8], &'a str);
+
 impl Cases<'_> {
     pub(super) fn holes(&mut self) {
         let quarry = self.quarry;
@@ -68,7 +71,7 @@ impl Cases<'_> {
             "blob",
             b"[submodule \"../../x\"]\n\tpath = a\n\turl = https://example.org\n",
         );
-        let trees: &[(&str, &[(&str, &[u8], &str)], &[&str])] = &[
+        let trees: &[(&str, &[Entry<'_>], &[&str])] = &[
             (".git as a file", &[("100644", b".git", blob)], &[]),
             (
                 ".git as a directory",
