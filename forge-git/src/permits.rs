@@ -81,7 +81,8 @@ impl Permits {
 
     /// The same for what does not count for its client.
     pub(crate) async fn take_uncounted(&self, repo: RepoId) -> Result<Permit> {
-        self.each([self.repos.of(repo), Arc::clone(&self.all)]).await
+        self.each([self.repos.of(repo), Arc::clone(&self.all)])
+            .await
     }
 
     async fn each<const N: usize>(&self, wanted: [Arc<Semaphore>; N]) -> Result<Permit> {

@@ -314,15 +314,7 @@ impl<'a> Source<'a> {
         let read = command.bytes();
         let is_heard = messages.is_some();
         let permit = self.permit(command).await?;
-        let ended = self.upload_pack(
-            permit,
-            sender,
-            Version::V2,
-            read,
-            until,
-            output,
-            messages,
-        );
+        let ended = self.upload_pack(permit, sender, Version::V2, read, until, output, messages);
         self.conclude(ended.await?, output, is_heard).await
     }
 

@@ -3,25 +3,19 @@
 //! Invariant: both are asked the same, and both answers are read to their ends. Cost is processor time, children
 //! included; sockets are no part of it.
 
-#[path = "support/cpu.rs"]
-mod cpu;
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cpu::{self, Cpu};
+use crate::server::Server;
+use crate::support::fixtures::git;
+use crate::support::{Turns, is_test, report};
 use bytes::Bytes;
-use cpu::Cpu;
-use server::Server;
-use support::fixtures::git;
-use support::{Turns, is_test, report};
 use tokio::runtime::Runtime;
 
 const LS_REFS: &[u8] = b"0014command=ls-refs\n0001000csymrefs\n0009peel\n000bunborn\n0000";
 
-fn main() {
+pub(crate) fn run() {
     let count = if is_test() { 100 } else { 10_000 };
     let rounds = if is_test() { 1 } else { 20 };
     let kept = tempfile::tempdir().expect("a directory");

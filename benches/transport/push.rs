@@ -3,22 +3,17 @@
 //! Invariant: each push is the next commit of one history, received as a client sends it. Both write to the same disk;
 //! ours also keeps a row and an event of each push.
 
-#[path = "support/cpu.rs"]
-mod cpu;
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::cpu;
+use crate::server::Server;
+use crate::support::fixtures::git;
+use crate::support::{is_test, report};
 use bytes::{Bytes, BytesMut};
-use server::Server;
-use support::fixtures::git;
-use support::{is_test, report};
 use tokio::runtime::Runtime;
 
-fn main() {
+pub(crate) fn run() {
     let count = if is_test() { 3 } else { 200 };
     let kept = tempfile::tempdir().expect("a directory");
     let source = kept.path().join("source.git");

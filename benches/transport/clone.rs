@@ -3,26 +3,20 @@
 //!
 //! Invariant: both send the same pack to a reader that throws it away. Cost is processor time, children included.
 
-#[path = "support/cpu.rs"]
-mod cpu;
-#[path = "support/server.rs"]
-mod server;
-mod support;
-
 use std::path::Path;
 
+use crate::cpu::{self, Cpu};
+use crate::server::Server;
+use crate::support::fixtures::git;
+use crate::support::{Turns, is_test, report, repository};
 use bytes::{Bytes, BytesMut};
-use cpu::Cpu;
 use http_body_util::BodyExt as _;
-use server::Server;
-use support::fixtures::git;
-use support::{Turns, is_test, report, repository};
 use tokio::runtime::Runtime;
 
 /// Streams that are held open at once to see what one takes.
 const STREAMS: u32 = 8;
 
-fn main() {
+pub(crate) fn run() {
     let source = repository();
     let kept = tempfile::tempdir().expect("a directory");
     let runtime = Runtime::new().expect("a runtime");
