@@ -8,6 +8,7 @@ mod child;
 mod content;
 mod decode;
 mod disk;
+mod format;
 mod gix;
 mod http;
 mod import;

@@ -17,6 +17,8 @@ mod talk;
 
 use std::time::Instant;
 
+use std::path::Path;
+
 use bytes::BytesMut;
 use forge_core::objects::{GitBackend as _, Ref};
 use forge_core::push::is_internal;
@@ -28,6 +30,7 @@ use self::commands::{Asked, Fault};
 use self::report::Unpacked;
 use self::session::Session;
 use self::talk::Talk;
+use crate::format::Format;
 use crate::permits::Client;
 use crate::pkt;
 use crate::transport::{Input, Output, Transport};
@@ -44,12 +47,25 @@ pub(crate) async fn advertise(
     output: &mut Output,
 ) -> Result<()> {
     let refs = match target {
-        PushTarget::Repo(repo) => transport.git().open(repo.id())?.refs().await?,
+        PushTarget::Repo(repo) => {
+            has_short_ids(&transport.dir(repo)?).await?;
+            transport.git().open(repo.id())?.refs().await?
+        }
         PushTarget::New(_) => Vec::new(),
     };
     let text = advertisement(&refs);
     output.write_all(&text).await.map_err(Error::unavailable)?;
     output.flush().await.map_err(Error::unavailable)
+}
+
+/// Whether a repository is one that can be pushed to.
+async fn has_short_ids(dir: &Path) -> Result<()> {
+    match Format::of(dir).await? {
+        Format::Sha1 => Ok(()),
+        Format::Sha256 => Err(Error::forbidden(
+            "this repository has SHA-256 ids: it can be fetched from, but not pushed to",
+        )),
+    }
 }
 
 fn advertisement(refs: &[Ref]) -> BytesMut {

@@ -17,7 +17,7 @@ use super::commands::Asked;
 use super::ingest::{self, PackLimits};
 use super::report::{self, Unpacked};
 use super::talk::Talk;
-use super::{connectivity, drain, head};
+use super::{connectivity, drain, has_short_ids, head};
 use crate::gix::blocking;
 use crate::permits::{Client, Permit};
 use crate::quarantine::Quarantine;
@@ -79,6 +79,7 @@ impl Session<'_> {
             return Ok(None);
         };
         let dir = self.transport.dir(&repo)?;
+        has_short_ids(&dir).await?;
         let git = self.transport.git().open(repo.id())?;
         let options = PushOptions::new(std::mem::take(&mut self.asked.options));
         self.says_visibility = options.get("visibility").is_some();

@@ -17,50 +17,10 @@ use tokio::sync::Mutex;
 
 use super::told;
 use crate::child::Git;
+use crate::format::Format;
 use crate::gix::blocking;
 use crate::scratch::Scratch;
 use crate::transport::Version;
-
-/// Which ids a repository has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    Sha1,
-    Sha256,
-}
-
-impl Format {
-    /// That of a repository, as its configuration says.
-    pub(super) async fn of(repo: &Path) -> Result<Self> {
-        let path = repo.join("config");
-        blocking(move || match fs::read(path) {
-            Ok(config) => Ok(Self::read(&config)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::NotFound),
-            Err(e) => Err(Error::internal(e)),
-        })
-        .await
-    }
-
-    /// Git writes nothing but `objectformat = sha256` into the section `extensions`.
-    fn read(config: &[u8]) -> Self {
-        let is_sha256 = config.lines().any(|line| {
-            let line = line.trim_ascii().to_ascii_lowercase();
-            let value = line
-                .strip_prefix(b"objectformat")
-                .and_then(|rest| rest.trim_ascii().strip_prefix(b"="));
-            value.is_some_and(|value| value.trim_ascii().trim_with(|c| c == '"') == b"sha256")
-        });
-        if is_sha256 { Self::Sha256 } else { Self::Sha1 }
-    }
-
-    fn config(self) -> &'static str {
-        match self {
-            Self::Sha1 => "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
-            Self::Sha256 => {
-                "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
-            }
-        }
-    }
-}
 
 /// What tells one git from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,20 +129,6 @@ pub(super) fn has_command(capabilities: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_format_is_where_git_writes_it() {
-        assert_eq!(Format::read(Format::Sha1.config().as_bytes()), Format::Sha1);
-        assert_eq!(
-            Format::read(Format::Sha256.config().as_bytes()),
-            Format::Sha256
-        );
-        assert_eq!(
-            Format::read(b"[x]\n ObjectFormat=sha256 \n"),
-            Format::Sha256
-        );
-        assert_eq!(Format::read(b"[x]\n objectformat = sha1\n"), Format::Sha1);
-    }
 
     #[tokio::test]
     async fn what_git_says_is_kept_until_git_is_replaced() {

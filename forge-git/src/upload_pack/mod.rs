@@ -20,10 +20,10 @@ use forge_core::{Error, RepoId, Result};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use self::advert::Format;
 use self::command::Command;
 use self::exchange::{Client as Sender, Ended, Until, exchange};
 use crate::child;
+use crate::format::Format;
 use crate::gix::{HIDDEN, Query};
 use crate::permits::{Client, Permit, Permits};
 use crate::transport::{Input, Output, Transport, Version};

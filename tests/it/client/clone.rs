@@ -502,6 +502,15 @@ async fn repositories_with_longer_ids_are_cloned_too() {
         }
     })
     .await;
+    // They cannot be pushed to, and say so.
+    for way in [Way::Http, Way::Ssh] {
+        let client = site.client(Persona::Owner, 2);
+        let url = site.url(way, Persona::Owner, "~alice/long");
+        client.git(&["clone", "-q", &url, "work"]).await.good();
+        let push = ["push", "-q", "origin", "HEAD:refs/heads/x"];
+        client.git_in("work", &push).await.bad().says("SHA-256");
+    }
+    assert_eq!(refs_of(&site, "~alice/long").await, refs);
     site.end().await;
 }
 
