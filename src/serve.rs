@@ -153,6 +153,8 @@ impl Serve {
         let mut servers = Vec::new();
         for listener in self.ssh_listeners.drain(..) {
             let ssh = self.app.ssh()?;
+            // An unusable host key is to be known at the start.
+            ssh.fingerprint().await?;
             servers.push(tokio::spawn(ssh.serve(listener, stop.clone())));
         }
         Ok(servers)

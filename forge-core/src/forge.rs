@@ -3,8 +3,9 @@
 //! Invariant: store, repositories and artifacts are reachable inside this crate only; outside it, there is no road to
 //! them but a capability. It holds no request's state.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
@@ -50,6 +51,7 @@ pub struct Forge(Arc<Inner>);
 struct Inner {
     parts: Parts,
     wake: Notify,
+    live_pushes: Mutex<HashSet<Uuid>>,
     import_places: Semaphore,
 }
 
@@ -89,6 +91,7 @@ impl Forge {
         Ok(Self(Arc::new(Inner {
             parts,
             wake: Notify::new(),
+            live_pushes: Mutex::new(HashSet::new()),
             import_places: Semaphore::new(imports::AT_ONCE),
         })))
     }
@@ -165,6 +168,12 @@ impl Forge {
             time: self.now(),
             kind,
         })
+    }
+
+    /// The pushes of this process whose refs are moving. Never held over a wait.
+    pub(crate) fn live_pushes(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        let live = self.0.live_pushes.lock();
+        live.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells this process's worker that something was queued.

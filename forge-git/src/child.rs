@@ -357,10 +357,6 @@ impl Drop for Child {
             }
             // What is not waited for stays as a zombie.
             let _ = child.wait().await;
-            if may_kill {
-                // The others of its group may have taken no notice of the signal.
-                signal(group, Signal::SIGKILL);
-            }
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(end)),

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,9 +28,17 @@ impl Client {
     pub(crate) fn of(actor: Actor, address: Option<IpAddr>) -> Self {
         match (actor, address) {
             (Actor::User(id), _) => Self::User(id),
-            (_, Some(address)) => Self::Address(address),
+            (_, Some(address)) => Self::Address(subscriber(address)),
             (_, None) => Self::Unknown,
         }
+    }
+}
+
+/// What counts as one address: with IPv6 a network of 64 bits, of which everybody has at least one.
+pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 
@@ -40,6 +48,8 @@ pub(crate) struct Permits {
     all: Arc<Semaphore>,
     repos: Places<RepoId>,
     clients: Places<Client>,
+    /// What partial clones fetch late.
+    late: Places<Client>,
     queue: Arc<Semaphore>,
     wait: Duration,
 }
@@ -57,6 +67,7 @@ impl Permits {
             all: Arc::new(Semaphore::new(limits.at_once)),
             repos: Places::new(limits.per_repo),
             clients: Places::new(limits.per_client),
+            late: Places::new(limits.per_client),
             queue: Arc::new(Semaphore::new(limits.queue)),
             wait: limits.wait,
         }
@@ -67,6 +78,7 @@ impl Permits {
             all: Arc::new(Semaphore::new(limits.at_once)),
             repos: Places::new(limits.per_repo),
             clients: Places::new(limits.per_client),
+            late: Places::new(limits.per_client),
             queue: Arc::new(Semaphore::new(limits.queue)),
             wait: limits.wait,
         }
@@ -74,15 +86,27 @@ impl Permits {
 
     /// Waits for a permit. [`Error::Unavailable`] if that takes too long, or too many wait already.
     pub(crate) async fn take(&self, repo: RepoId, client: Client) -> Result<Permit> {
-        let (own, repos) = (self.clients.of(client), self.repos.of(repo));
-        // The narrowest first: who waits for himself keeps no place from others.
-        self.each([own, repos, Arc::clone(&self.all)]).await
+        self.take_from(&self.clients, repo, client).await
     }
 
-    /// The same for what does not count for its client.
-    pub(crate) async fn take_uncounted(&self, repo: RepoId) -> Result<Permit> {
-        self.each([self.repos.of(repo), Arc::clone(&self.all)])
-            .await
+    /// The same for what a partial clone fetches late: it does not count among its client's own fetches.
+    pub(crate) async fn take_late(&self, repo: RepoId, client: Client) -> Result<Permit> {
+        self.take_from(&self.late, repo, client).await
+    }
+
+    async fn take_from(
+        &self,
+        clients: &Places<Client>,
+        repo: RepoId,
+        client: Client,
+    ) -> Result<Permit> {
+        let (repos, all) = (self.repos.of(repo), Arc::clone(&self.all));
+        match client {
+            // Nobody knows how many they are.
+            Client::Unknown => self.each([repos, all]).await,
+            // The narrowest first: who waits for himself keeps no place from others.
+            client => self.each([clients.of(client), repos, all]).await,
+        }
     }
 
     async fn each<const N: usize>(&self, wanted: [Arc<Semaphore>; N]) -> Result<Permit> {

@@ -264,7 +264,15 @@ impl Transaction {
             stdin: child.stdin()?,
             replies: BufReader::new(child.stdout()?),
             messages: child.stderr()?,
-            repo: format!("{}/", place.repo.display()),
+            // As git spells it.
+            repo: format!(
+                "{}/",
+                place
+                    .repo
+                    .canonicalize()
+                    .map_err(Error::internal)?
+                    .display()
+            ),
             child,
         })
     }
@@ -324,7 +332,7 @@ impl Transaction {
         let fault = ByteSlice::lines(&*text).find(|line| line.starts_with(b"fatal: "));
         let line = words::line(fault.unwrap_or(b"git failed without a word"));
         // Where the repository lies is nobody's business.
-        let mut line = line.replace(&*self.repo, "");
+        let mut line = line.replace(&*self.repo, "").replace("'./", "'");
         for prefix in ["fatal: ", "error: ", "prepare: ", "commit: "] {
             if let Some(rest) = line.strip_prefix(prefix) {
                 line = rest.to_owned();

@@ -336,6 +336,15 @@ impl Caller {
         }
     }
 
+    /// Whether the user who is calling is still in good standing.
+    pub(super) async fn is_still_good(&self, rows: &(impl Reads + ?Sized)) -> Result<bool> {
+        let Who::User(user, _) = &self.who else {
+            return Ok(true);
+        };
+        let now = rows.user_by_name(&user.name).await?;
+        Ok(now.is_some_and(|now| now.suspended.is_none()))
+    }
+
     /// What a path leads to. What does not exist takes as long to find out as what may not be seen.
     async fn look_up(&self, path: &RepoPath) -> Result<Option<RepoOrRedirect>> {
         let store = self.forge.store();

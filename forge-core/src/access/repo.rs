@@ -202,6 +202,9 @@ impl WriteRepo {
     pub(crate) async fn still_holds(&self, rows: &dyn Tx) -> Result<()> {
         let repo = rows.repo(self.id()).await?.ok_or(Error::NotFound)?;
         let caller = &self.0.caller;
+        if !caller.is_still_good(rows).await? {
+            return Err(Error::forbidden("access denied"));
+        }
         let acl = caller.mode_on(rows, &repo).await?;
         match level(caller.actor(), &repo, acl) {
             Some(level) if level >= Level::Write => Ok(()),

@@ -13,7 +13,7 @@ use crate::access::{Account, ManageRepo, Mode, ReadRepo, Scope};
 use crate::events::{NewJob, Task};
 use crate::objects::{ImportSource, Staged};
 use crate::repos::{NewRepo, Progress, Purpose, to_its_end};
-use crate::{Error, Forge, RepoId, Result};
+use crate::{Error, Forge, Level, RepoId, Result};
 
 /// How many imports one process does at once: they take minutes, and other jobs need their places.
 pub(crate) const AT_ONCE: usize = 2;
@@ -72,12 +72,19 @@ impl Account {
 }
 
 impl ReadRepo {
-    /// Its import; `None` if it was made otherwise.
+    /// Its import; `None` if it was made otherwise. The source is empty for all but its owner.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn import(&self) -> Result<Option<Import>> {
-        self.forge().store().import(self.id()).await
+        let import = self.forge().store().import(self.id()).await?;
+        // Where it came from may be a secret: another repository's name, a host of an intranet.
+        Ok(import.map(|import| Import {
+            source: Some(import.source)
+                .filter(|_| self.level() >= Level::Manage)
+                .unwrap_or_default(),
+            ..import
+        }))
     }
 }
 
@@ -151,7 +158,12 @@ impl Forge {
     }
 
     async fn has_refs(&self, repo: RepoId) -> Result<bool> {
-        Ok(!self.git().open(repo)?.refs().await?.is_empty())
+        match self.git().open(repo)?.refs().await {
+            Ok(refs) => Ok(!refs.is_empty()),
+            // A process died while it put what it had fetched into place.
+            Err(Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Where the objects are. A repository of this forge must still be one that the importing user sees.

@@ -9,6 +9,7 @@
 //! push whose refs moved has its event exactly once, whenever the process dies: what a row without an end means is found
 //! out from the refs. Bytes, packs and locks are the transport's.
 
+mod alive;
 mod ops;
 mod options;
 mod settle;

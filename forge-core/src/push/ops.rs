@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt as _;
 use uuid::Uuid;
 
+use super::alive::Alive;
 use super::{PendingPush, Push, PushOptions, PushState, Quarantined, RefUpdate, Verdict};
 use crate::access::{Level, Mode, Objects, Scope, WriteRepo};
 use crate::events::{Event, EventKind, NewJob, Task};
@@ -52,6 +53,7 @@ pub struct Decision {
 pub struct Recorded {
     repo: WriteRepo,
     push: Push,
+    alive: Alive,
 }
 
 impl WriteRepo {
@@ -203,6 +205,7 @@ impl Decided {
         let Self { repo, mut push } = self;
         push.updates = locked;
         let now = repo.forge().now();
+        let alive = Alive::new(repo.forge(), push.id);
         let mut tx = repo.forge().store().begin().await?;
         // Written first: whoever would remove the repository at this moment waits for this, or this for them.
         if tx.touch_repo(repo.id(), now).await?.is_none() {
@@ -211,7 +214,7 @@ impl Decided {
         repo.still_holds(&*tx).await?;
         tx.insert_push(&push, now).await?;
         tx.commit().await?;
-        Ok(Recorded { repo, push })
+        Ok(Recorded { repo, push, alive })
     }
 }
 
@@ -221,7 +224,11 @@ impl Recorded {
     /// # Errors
     /// Those of the store. The refs have moved all the same; the row is settled later.
     pub async fn finish(self, moved: Vec<RefUpdate>) -> Result<Vec<String>> {
-        let Self { repo, mut push } = self;
+        let Self {
+            repo,
+            mut push,
+            alive: _alive,
+        } = self;
         push.updates = moved;
         let forge = repo.forge();
         if push.updates.is_empty() {

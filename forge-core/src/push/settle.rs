@@ -1,7 +1,7 @@
 //! What becomes of pushes whose process died between their row and its end: the refs tell.
 //!
-//! Invariant: a row is ended once. A push that is merely slow is not harmed: if its refs move after it was held for
-//! dropped, it ends its row itself.
+//! Invariant: a row is ended once, and not while its push is alive, in this process or another. Were it held for dropped
+//! all the same, a push whose refs move ends its row itself.
 
 use std::time::Duration;
 
@@ -39,10 +39,23 @@ impl Forge {
     pub(crate) async fn settle_late_pushes(&self) -> Result<usize> {
         let before = self.now() - LATE;
         let late = self.store().unsettled_pushes(before, AT_ONCE).await?;
+        let mut settled = 0;
         for push in &late {
-            self.settle_push(push).await?;
+            if self.live_pushes().contains(&push.id) {
+                continue;
+            }
+            // One repository that cannot be read must not keep the others waiting.
+            match self.settle_push(push).await {
+                Ok(()) => settled += 1,
+                Err(error) => tracing::error!(
+                    push.id = %push.id,
+                    repo.id = push.repository.id.0,
+                    error = &error as &dyn std::error::Error,
+                    "a push cannot be settled"
+                ),
+            }
         }
-        Ok(late.len())
+        Ok(settled)
     }
 
     async fn settle_push(&self, push: &Push) -> Result<()> {

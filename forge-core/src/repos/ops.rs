@@ -11,13 +11,13 @@ use crate::imports::NewImport;
 use crate::names::{RefName, RepoName, RepoPath, UserName};
 use crate::objects::ImportSource;
 use crate::repos::RepoOrRedirect;
-use crate::{Error, Forge, RepoId, Result};
+use crate::{Error, Forge, Page, RepoId, Result};
 
 /// Told, line by line, how a long operation is getting on. The lines hold no control characters.
 pub type Progress = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// After how long a repository is removed that was made for a push by a process that died.
-const UNUSED: TimeDelta = TimeDelta::hours(3);
+/// How long after the longest push a repository is removed that was made for a push by a process that died.
+const UNUSED: TimeDelta = TimeDelta::hours(1);
 /// How many keys one job removes; a bound on the size of the job's row.
 const KEYS_PER_JOB: usize = 500;
 
@@ -65,7 +65,8 @@ impl Account {
                 Purpose::Itself => {}
                 Purpose::Push => {
                     // For a process that dies during the push; one that lives removes it itself.
-                    let later = forge.now() + UNUSED;
+                    let longest = TimeDelta::from_std(forge.limits().push.total);
+                    let later = forge.now() + longest.unwrap_or(UNUSED) + UNUSED;
                     tx.enqueue(NewJob::at(later, Task::CollectRepo(repo.id)))
                         .await?;
                 }
@@ -107,6 +108,20 @@ impl Forge {
             Err(error) => return Err(error),
         };
         let mut tx = self.store().begin().await?;
+        // Somebody has begun to make something of it.
+        let one = Page {
+            start: None,
+            size: 1,
+        };
+        let is_shared =
+            tx.acls(id, one).await?.total > 0 || tx.deploy_keys(id, one).await?.total > 0;
+        let is_touched = tx
+            .repo(id)
+            .await?
+            .is_some_and(|repo| repo.updated != repo.created);
+        if is_shared || is_touched {
+            return Ok(());
+        }
         // Written before it is looked at: a push that is being recorded is waited for, and seen.
         let Some(repo) = tx.touch_repo(id, self.now()).await? else {
             return Ok(());

@@ -184,18 +184,19 @@ impl Guest<'_> {
 
     /// What may be pushed to.
     async fn target(&self, names: &[RepoPath]) -> Result<PushTarget, Refused> {
-        let mut new = None;
+        let (mut new, mut is_missing) = (None, false);
         for name in names {
             match self.caller.push_to(name).await {
                 Ok(target @ PushTarget::Repo(_)) => return Ok(target),
                 // What there is goes before what could be made; and that is called by the last of the names, the one
                 // without `.git`.
                 Ok(target @ PushTarget::New(_)) => new = Some(target),
-                Err(Error::NotFound) => new = None,
+                // Another name may be there; but nothing is made where one leads elsewhere.
+                Err(Error::NotFound) => is_missing = true,
                 Err(error) => return Err(error.into()),
             }
         }
-        match new {
+        match new.filter(|_| !is_missing) {
             Some(target) => Ok(target),
             None => Err(self.missing(names).await),
         }

@@ -17,6 +17,8 @@ use tokio::io::AsyncRead;
 use crate::pkt::{self, Pkt};
 
 /// The hash of all repositories here, as `object-format` names it.
+/// The longest name that is refused for itself, in bytes; a longer one spoils the whole request.
+const MOST_NAME_BYTES: usize = 8 << 10;
 pub(super) const FORMAT: &str = "sha1";
 /// Git's word for a name that it does not take.
 const FUNNY: &str = "funny refname";
@@ -239,6 +241,10 @@ impl Command {
         let (old, rest) = line.split_once_str(" ")?;
         let (new, raw) = rest.split_once_str(" ")?;
         let (old, new) = (oid(old)?, oid(new)?);
+        // Who sends many of these means to fill the memory.
+        if raw.len() > MOST_NAME_BYTES.max(limits.ref_name_bytes) {
+            return None;
+        }
         let fits = raw.len() <= limits.ref_name_bytes
             && raw.split_str("/").all(|part| part.len() <= MAX_PART);
         let name = RefName::new(raw).ok();

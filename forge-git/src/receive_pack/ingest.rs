@@ -184,7 +184,9 @@ impl Messages {
                 0 => is_end = true,
                 b'\n' | b'\r' => {
                     let line = words::line(&std::mem::take(&mut self.line));
-                    if line.is_empty() {
+                    // Where things lie is nobody's business: git names places by whole paths.
+                    if line.is_empty() || line.contains("'/") {
+                        tracing::debug!(line, "git says");
                         continue;
                     }
                     text.extend_from_slice(line.as_bytes());

@@ -272,8 +272,14 @@ impl Session<'_> {
         let (moved, refused) = prepared.commit(&*git).await;
         self.has_moved = !moved.is_empty();
         step!("committed");
+        let head = head::repair(&dir, &*git, &moved).await;
+        if let Some(quarantine) = quarantine {
+            drop(tokio::task::spawn_blocking(|| quarantine.remove()));
+        }
+        // Nothing is said before this is done: a client that does not listen must not hold it up.
+        let lines = recorded.finish(moved).await;
         self.not_updated(refused).await;
-        match head::repair(&dir, &*git, &moved).await {
+        match head {
             Ok(None) => {}
             Ok(Some(name)) => {
                 let name = name.to_string();
@@ -283,10 +289,6 @@ impl Session<'_> {
             }
             Err(error) => drop(words::of(&error)),
         }
-        if let Some(quarantine) = quarantine {
-            drop(tokio::task::spawn_blocking(|| quarantine.remove()));
-        }
-        let lines = recorded.finish(moved).await;
         self.tell_of_new().await;
         self.say_all(lines).await;
         step!("finished");

@@ -4,10 +4,12 @@
 //! would let a few addresses keep everybody else out. Who is behind an address is not known here.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use forge_core::limits::SshLimits;
+
+use crate::permits::subscriber;
 
 /// The places for connections.
 #[derive(Debug, Clone)]
@@ -70,14 +72,6 @@ impl Drop for Place {
                 taken.addresses.remove(&self.address);
             }
         }
-    }
-}
-
-/// What counts as one address: with IPv6 a network of 64 bits, of which everybody has at least one.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
-        ip @ IpAddr::V4(_) => ip,
     }
 }
 

@@ -100,18 +100,18 @@ impl Command {
         self.is_complete
     }
 
-    /// The first object that a `fetch` wants which may be of a partial clone that lacks it: such a request names a filter,
+    /// The objects that a `fetch` wants, if it may be one of a partial clone that lacks them: such a request names a filter,
     /// and nothing that the client has.
-    pub(super) fn wants_late(&self) -> Option<Oid> {
-        let mut args = self.args.iter().map(|line| chomp(line));
+    pub(super) fn wants_late(&self) -> Option<Vec<Oid>> {
+        let args = self.args.iter().map(|line| chomp(line));
         if !self.is_complete || self.name() != Some(b"fetch") {
             return None;
         }
         let is_filtered = args.clone().any(|arg| arg.starts_with(b"filter "));
         let has_something = args.clone().any(|arg| arg.starts_with(b"have "));
-        let want = args.find_map(|arg| arg.strip_prefix(b"want "))?;
-        let want = want.to_str().ok()?.parse().ok()?;
-        (is_filtered && !has_something).then_some(want)
+        let wants = args.filter_map(|arg| arg.strip_prefix(b"want "));
+        let wants: Option<Vec<Oid>> = wants.map(|id| id.to_str().ok()?.parse().ok()).collect();
+        wants.filter(|_| is_filtered && !has_something)
     }
 
     /// What is asked of `ls-refs`; `None` if it is another command, or anything about it is out of the ordinary.

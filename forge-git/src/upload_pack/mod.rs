@@ -275,12 +275,13 @@ impl<'a> Source<'a> {
     }
 
     /// Waits for the right to have a child answer. What a partial clone fetches late, while its user works, waits for
-    /// room here and not for the user's own clones.
+    /// others of its kind and not for the user's own clones.
     async fn permit(&self, command: &Command) -> Result<Permit> {
-        if let Some(want) = command.wants_late() {
+        if let Some(wants) = command.wants_late() {
             let refs = self.git.open(self.id)?.refs().await?;
-            if refs.iter().all(|found| found.target != want) {
-                return self.permits.take_uncounted(self.id).await;
+            // A clone wants what refs name.
+            if refs.iter().all(|found| !wants.contains(&found.target)) {
+                return self.permits.take_late(self.id, self.client).await;
             }
         }
         self.permits.take(self.id, self.client).await

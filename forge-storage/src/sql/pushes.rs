@@ -69,6 +69,7 @@ impl<S: Source> PushReads for Sql<S> {
             .select_only()
             .column(Column::Id)
             .filter(Column::RepoId.eq(repo.0))
+            .filter(Column::State.ne(state_text(PushState::Dropped)))
             .limit(1)
             .into_tuple()
             .one(self.conn())
@@ -94,6 +95,17 @@ impl PushWrites for Sql<Transaction> {
             .await
             .map_err(|error| refused(error, || Error::internal("two pushes have the same id")))?;
         Ok(())
+    }
+
+    async fn renew_push(&mut self, id: Uuid, now: Timestamp) -> Result<bool> {
+        let renewed = Entity::update_many()
+            .col_expr(Column::Recorded, Expr::value(Micros::from(now)))
+            .filter(Column::PushId.eq(bytes(id)))
+            .filter(Column::State.eq(state_text(PushState::Committing)))
+            .exec(self.write(Table::Uncached))
+            .await
+            .map_err(failed)?;
+        Ok(renewed.rows_affected > 0)
     }
 
     async fn settle_push(&mut self, id: Uuid, state: PushState) -> Result<bool> {

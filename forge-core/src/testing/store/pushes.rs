@@ -152,8 +152,17 @@ async fn late_pushes_are_listed_the_oldest_first(store: &dyn Store) {
         let listed = unsettled(store, at(before), max).await;
         assert_eq!(listed, expected, "before {before}, at most {max}");
     }
+    // A push that is renewed is not late.
+    let renew = async |push: &Push| {
+        let (id, now) = (push.id, at(60));
+        changed(store, async |tx| tx.renew_push(id, now).await).await
+    };
+    assert!(renew(&pushes[0]).await);
+    assert!(!unsettled(store, at(41), 9).await.contains(&pushes[0]));
+    assert!(unsettled(store, at(61), 9).await.contains(&pushes[0]));
     for (push, state) in pushes.iter().zip([PushState::Done, PushState::Dropped]) {
         settle(store, push, state).await;
+        assert!(!renew(push).await, "it is ended");
     }
     assert_eq!(unsettled(store, at(41), 9).await, pushes[2..]);
     for push in &pushes {
@@ -203,7 +212,9 @@ async fn whether_anything_was_pushed_is_known(store: &dyn Store) {
     record(store, &push, at(1)).await;
     assert!(known(repo.id).await);
     settle(store, &push, PushState::Dropped).await;
-    assert!(known(repo.id).await, "the row is enough");
+    assert!(!known(repo.id).await, "nothing has moved");
+    settle(store, &push, PushState::Done).await;
+    assert!(known(repo.id).await);
     assert!(!known(other.id).await);
 }
 
