@@ -68,10 +68,13 @@ async fn a_user_imports_a_repository_and_everybody_watches() {
         let url = server.url("small.git");
         asked(&world, Persona::Owner, "copy", &url).await;
         let before = import(&world, Persona::Stranger, "~alice/repos/copy").await;
+        let owners = import(&world, Persona::Owner, "~alice/repos/copy").await;
+        assert_eq!(owners["source"], json!(url));
+        // Where it comes from is nobody else's business.
         assert_eq!(
             before,
             json!({
-                "source": url,
+                "source": "",
                 "state": "running",
                 "error": null,
                 "progress": "",

@@ -100,6 +100,8 @@ async fn dismissed(stop: &Stop, places: &Semaphore, limits: &SshLimits, handle: 
         tracing::warn!("sessions that took too long to finish are cut off");
         return;
     }
+    // Who has just been told how it went hangs up by itself; a goodbye could overtake what was told.
+    sleep(GOODBYE).await;
     let goodbye = handle.disconnect(
         Disconnect::ByApplication,
         "the server is shutting down".to_owned(),
