@@ -106,7 +106,8 @@ async fn a_user_imports_a_repository_and_everybody_watches() {
         );
         assert_eq!(copy.json(), open.json());
         world.settle().await;
-        assert_eq!(import(&world, Persona::Owner, "repos/copy").await, after);
+        let again = import(&world, Persona::Reader, "~alice/repos/copy").await;
+        assert_eq!(again, after);
         let plain = world.get(Persona::Owner, "/api/repos/open/import").await;
         assert_eq!(plain.status, StatusCode::NOT_FOUND);
         world.end().await;
