@@ -75,7 +75,8 @@ impl Ran {
 
     pub(crate) fn bad(self) -> Self {
         assert!(
-            self.code.is_some_and(|code| code != 0),
+            // A client that still writes when the other end is closed is ended by a signal.
+            self.code != Some(0),
             "it should have failed: {}{}",
             self.out,
             self.err
