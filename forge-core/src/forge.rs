@@ -14,8 +14,10 @@ use crate::blobs::Blobs;
 use crate::clock::{Clock, Entropy, Timestamp};
 use crate::events::{Event, EventKind};
 use crate::http::Origin;
+use crate::identity::IdentityProvider;
 use crate::imports;
 use crate::limits::Limits;
+use crate::mailer::Mailer;
 use crate::objects::GitBackend;
 use crate::plugin::Plugin;
 use crate::store::Store;
@@ -40,6 +42,10 @@ pub struct Parts {
     pub git_origin: Origin,
     /// Where the meta service is reached.
     pub meta_origin: Origin,
+    /// Who tells which user a browser belongs to; without one, there are no pages.
+    pub identity: Option<Arc<dyn IdentityProvider>>,
+    /// Who sends mail; without one, what needs mail is refused.
+    pub mailer: Option<Arc<dyn Mailer>>,
     /// Limits on what comes from outside.
     pub limits: Limits,
 }
@@ -124,6 +130,16 @@ impl Forge {
     #[must_use]
     pub fn plugins(&self) -> &[Arc<dyn Plugin>] {
         &self.0.parts.plugins
+    }
+
+    /// Who tells which user a browser belongs to.
+    #[must_use]
+    pub fn identity(&self) -> Option<&dyn IdentityProvider> {
+        self.0.parts.identity.as_deref()
+    }
+
+    pub(crate) fn mailer(&self) -> Option<&dyn Mailer> {
+        self.0.parts.mailer.as_deref()
     }
 
     pub(crate) fn plugin(&self, name: &str) -> Option<&dyn Plugin> {

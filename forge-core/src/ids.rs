@@ -37,6 +37,14 @@ ids! {
     AclId,
     /// An artifact's row.
     ArtifactId,
+    /// A line of an account's log.
+    AuditId,
+    /// The row of a user's PGP key.
+    PgpKeyId,
+    /// A client's row.
+    ClientRow,
+    /// The row of what a user has let a client do.
+    AuthorizationId,
     /// A queued job's row.
     JobId,
 }

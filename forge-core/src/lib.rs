@@ -10,18 +10,23 @@
 pub mod access;
 pub mod acls;
 pub mod artifacts;
+pub mod audit;
 pub mod blobs;
 pub mod clock;
 pub mod events;
 pub mod http;
+pub mod identity;
 pub mod imports;
 pub mod keys;
 pub mod limits;
+pub mod mailer;
 pub mod names;
 pub mod oauth;
 pub mod objects;
+pub mod pgp_keys;
 pub mod push;
 pub mod repos;
+pub mod sessions;
 pub mod store;
 pub mod users;
 
@@ -42,8 +47,13 @@ pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use error::{Error, FieldError, Result, Source};
 pub use events::{Event, EventKind};
 pub use forge::{Forge, Parts};
-pub use ids::{AclId, ArtifactId, DeployKeyId, JobId, KeyId, RepoId, TokenId, UserId};
+pub use identity::{IdentityProvider, Profile};
+pub use ids::{
+    AclId, ArtifactId, AuditId, AuthorizationId, ClientRow, DeployKeyId, JobId, KeyId, PgpKeyId,
+    RepoId, TokenId, UserId,
+};
 pub use limits::Limits;
+pub use mailer::{Mail, Mailer};
 pub use names::{RefName, RepoName, RepoPath, RevSpec, TreePath, UserName};
 pub use objects::Oid;
 pub use page::{PAGE_SIZE, Page, Paged};

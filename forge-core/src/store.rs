@@ -8,28 +8,44 @@ use async_trait::async_trait;
 use crate::Result;
 use crate::acls::{AclReads, AclWrites};
 use crate::artifacts::{ArtifactReads, ArtifactWrites};
+use crate::audit::{AuditReads, AuditWrites};
 use crate::events::EventWrites;
 use crate::imports::{ImportReads, ImportWrites};
 use crate::keys::{KeyReads, KeyWrites};
 use crate::oauth::{OauthReads, OauthWrites};
+use crate::pgp_keys::{PgpKeyReads, PgpKeyWrites};
 use crate::plugin::Migration;
 use crate::push::{PushReads, PushWrites};
 use crate::repos::{RepoReads, RepoWrites};
+use crate::sessions::{SessionReads, SessionWrites};
 use crate::users::{UserReads, UserWrites};
 
 /// Everything that can be read.
 pub trait Reads:
-    AclReads + ArtifactReads + ImportReads + KeyReads + OauthReads + PushReads + RepoReads + UserReads
+    AclReads
+    + ArtifactReads
+    + AuditReads
+    + ImportReads
+    + KeyReads
+    + OauthReads
+    + PgpKeyReads
+    + PushReads
+    + RepoReads
+    + SessionReads
+    + UserReads
 {
 }
 impl<T> Reads for T where
     T: AclReads
         + ArtifactReads
+        + AuditReads
         + ImportReads
         + KeyReads
         + OauthReads
+        + PgpKeyReads
         + PushReads
         + RepoReads
+        + SessionReads
         + UserReads
 {
 }
@@ -38,24 +54,30 @@ impl<T> Reads for T where
 pub trait Writes:
     AclWrites
     + ArtifactWrites
+    + AuditWrites
     + EventWrites
     + ImportWrites
     + KeyWrites
     + OauthWrites
+    + PgpKeyWrites
     + PushWrites
     + RepoWrites
+    + SessionWrites
     + UserWrites
 {
 }
 impl<T> Writes for T where
     T: AclWrites
         + ArtifactWrites
+        + AuditWrites
         + EventWrites
         + ImportWrites
         + KeyWrites
         + OauthWrites
+        + PgpKeyWrites
         + PushWrites
         + RepoWrites
+        + SessionWrites
         + UserWrites
 {
 }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use forge_core::Result;
 use forge_core::names::RepoPath;
-use forge_core::oauth::{Token, TokenHash};
+use forge_core::oauth::{Token, SecretHash};
 use forge_core::repos::RepoOrRedirect;
 use forge_core::users::User;
 
@@ -29,7 +29,7 @@ type Entries<K, V> = moka::sync::Cache<K, (u64, Arc<V>)>;
 /// Answers to reads.
 pub(crate) struct Cache {
     generation: AtomicU64,
-    tokens: Entries<TokenHash, (Token, User)>,
+    tokens: Entries<SecretHash, (Token, User)>,
     repos: Entries<RepoPath, RepoOrRedirect>,
 }
 
@@ -45,7 +45,7 @@ impl Cache {
     /// The answer to `token_by_hash`, from `read` if there is none here.
     pub(crate) async fn token(
         &self,
-        hash: &TokenHash,
+        hash: &SecretHash,
         read: impl Future<Output = Result<Option<(Token, User)>>>,
     ) -> Result<Option<(Token, User)>> {
         self.answer(&self.tokens, hash, read).await
@@ -165,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn absence_is_not_kept() {
         let cache = Cache::new();
-        let hash = TokenHash([7; 32]);
+        let hash = SecretHash([7; 32]);
         assert!(matches!(
             cache.token(&hash, ready(Ok(None))).await,
             Ok(None)

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::{Caller, ManageRepo, Mode, ReadRepo, Scope};
+use crate::audit::NewEntry;
 use crate::repos::Repository;
+use crate::store::Tx;
 use crate::users::User;
 use crate::{Forge, Result};
 
@@ -36,6 +38,22 @@ impl Account {
 
     pub(crate) fn forge(&self) -> &Forge {
         &self.caller.forge
+    }
+
+    /// Writes a line into the account's log, in the transaction of what it tells of.
+    pub(crate) async fn note(
+        &self,
+        tx: &mut dyn Tx,
+        action: &'static str,
+        details: impl Into<Option<String>>,
+    ) -> Result<()> {
+        let new = NewEntry {
+            ip: self.caller.address(),
+            action,
+            details: details.into(),
+        };
+        tx.insert_audit(self.user.id, &new, self.forge().now())
+            .await
     }
 
     pub(crate) fn require(&self, scope: Scope, mode: Mode) -> Result<()> {

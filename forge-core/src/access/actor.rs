@@ -2,6 +2,7 @@
 //!
 //! Invariant: an [`Actor`] comes out of verified credentials alone. It carries no rights.
 
+use crate::identity::Profile;
 use crate::ids::UserId;
 use crate::keys::Fingerprint;
 
@@ -26,6 +27,8 @@ pub enum Credentials<'a> {
     Token(&'a str),
     /// An SSH key whose signature was verified.
     SshKey(Fingerprint),
+    /// A browser that an [`crate::IdentityProvider`] knows. Good for pages, never for an API.
+    Session(&'a Profile),
 }
 
 impl std::fmt::Debug for Credentials<'_> {
@@ -34,6 +37,7 @@ impl std::fmt::Debug for Credentials<'_> {
             Self::None => "None",
             Self::Token(_) => "Token(..)",
             Self::SshKey(_) => "SshKey(..)",
+            Self::Session(_) => "Session(..)",
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: a [`Caller`] is made by [`Forge::authenticate`] alone, of credentials that hold at that moment and of a
 //! user who is not suspended. It permits nothing by itself; it hands out capabilities.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::keys::{Fingerprint, SshKey};
 use crate::names::{RepoName, RepoPath, UserName};
-use crate::oauth::TokenHash;
+use crate::oauth::SecretHash;
 use crate::repos::{Listing, RepoOrRedirect, Repository};
 use crate::store::Reads;
 use crate::users::User;
@@ -27,6 +28,8 @@ pub struct Caller {
     pub(super) forge: Forge,
     who: Who,
     grants: Grants,
+    /// Where the request comes from, if that is known.
+    peer: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,12 +50,17 @@ impl Forge {
         let (who, grants) = match given {
             Credentials::None => (Who::Anonymous, Grants::nothing()),
             Credentials::Token(text) => {
-                let found = self.store().token_by_hash(&TokenHash::of(text)).await?;
+                let found = self.store().token_by_hash(&SecretHash::of(text)).await?;
                 let (token, user) = found.ok_or(Error::Unauthenticated)?;
                 if token.expires <= self.now() {
                     return Err(Error::Unauthenticated);
                 }
+                self.note_token_use(&token).await?;
                 (Who::User(Arc::new(user), None), token.grants)
+            }
+            Credentials::Session(profile) => {
+                let user = self.mirror(profile).await?;
+                (Who::User(Arc::new(user), None), Grants::everything())
             }
             Credentials::SshKey(fingerprint) => {
                 match self.store().ssh_key_by_fingerprint(&fingerprint).await? {
@@ -78,6 +86,7 @@ impl Forge {
             forge: self.clone(),
             who,
             grants,
+            peer: None,
         })
     }
 }
@@ -144,6 +153,18 @@ impl NewPush {
 }
 
 impl Caller {
+    /// The same caller, known to call from this address.
+    #[must_use]
+    pub fn from_address(self, peer: Option<IpAddr>) -> Self {
+        Self { peer, ..self }
+    }
+
+    /// The address of whoever is calling, if it is known.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
     /// Who it is.
     #[must_use]
     pub fn actor(&self) -> Actor {

@@ -1,21 +1,26 @@
-//! Tokens: what a program shows instead of a password.
+//! Applications that act for users, and the tokens that they and users' own programs show (RFC 6749; SourceHut's older
+//! scheme beside it).
 //!
-//! Invariant: the text of a token exists in memory when it is made and when it is shown back; only its hash is stored.
-//! The shape is what SourceHut's clients accept: letters, digits, `+`, `/` and `_`, more than 32 of them.
+//! Invariant: whatever is shown as proof (a token, a code, a client's secret) is stored as its hash. A code, a refresh
+//! token and a device code work once. What an authorization covers never grows.
+//! Requests and their parameters are not known here; `forge-rest` reads them.
 
+mod clients;
+mod codes;
+mod devices;
 mod ops;
+mod secret;
 mod store;
 
-use std::fmt;
-
-use sha2::{Digest as _, Sha256};
-
+pub use clients::{Client, ClientId, ClientKind, NewClient};
+pub use codes::{Code, NewCode, Redeemed};
+pub use devices::{Device, DeviceState, NewDevice};
+pub use secret::{Secret, SecretHash};
 pub use store::{OauthReads, OauthWrites};
 
-use crate::Result;
 use crate::access::Grants;
-use crate::clock::{Entropy, Timestamp};
-use crate::ids::{TokenId, UserId};
+use crate::clock::Timestamp;
+use crate::ids::{AuthorizationId, ClientRow, TokenId, UserId};
 
 /// A token, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +33,18 @@ pub struct Token {
     pub issued: Timestamp,
     /// From when on it means nobody.
     pub expires: Timestamp,
+    /// When it was last shown; told to the hour. `None` if never.
+    pub last_used: Option<Timestamp>,
     /// What it may do.
     pub grants: Grants,
     /// What its owner calls it.
     pub comment: Option<String>,
+    /// The first digits of its text, by which its owner tells it.
+    pub hint: String,
+    /// Whether it is of the older scheme.
+    pub is_legacy: bool,
+    /// Under what a client got it; `None` for a personal token.
+    pub authorization: Option<AuthorizationId>,
 }
 
 /// A token to make.
@@ -45,42 +58,41 @@ pub struct NewToken {
     pub expires: Timestamp,
 }
 
-/// The text of a token, shown once.
-#[derive(Clone)]
-pub struct TokenText(String);
-
-impl TokenText {
-    /// A new text: a prefix by which scanners for leaked secrets can tell it, and 256 random bits in hex digits,
-    /// which need no escape in a URL: `git push https://name:token@host/…`.
-    pub(crate) fn generate(entropy: &dyn Entropy) -> Result<Self> {
-        let mut secret = [0; 32];
-        entropy.fill(&mut secret)?;
-        let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self(format!("forge_{digits}")))
-    }
-
-    /// The text, to hand to the token's owner and to nobody else.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
+/// Where a token comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TokenOrigin {
+    /// The first digits of its text.
+    pub hint: String,
+    /// Whether it is of the older scheme.
+    pub is_legacy: bool,
+    /// Under what a client gets it; `None` for a personal token.
+    pub authorization: Option<AuthorizationId>,
 }
 
-impl fmt::Debug for TokenText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenText(..)")
-    }
+/// What a user has let a client do: the end of it is the end of all its tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorization {
+    /// Row number.
+    pub id: AuthorizationId,
+    /// Who let it.
+    pub user: UserId,
+    /// Whom.
+    pub client: ClientRow,
+    /// What, at most.
+    pub grants: Grants,
+    /// When.
+    pub created: Timestamp,
+    /// When it was ended, by the user, the client or an abuse; `None` while it holds.
+    pub ended: Option<Timestamp>,
 }
 
-/// What is stored of a token's text: its SHA-256. The text holds 256 random bits, so no salt and no slow hash is needed,
-/// and finding a row by its hash tells an onlooker nothing about other texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenHash(pub [u8; 32]);
-
-impl TokenHash {
-    /// The hash of a text.
-    #[must_use]
-    pub fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
-    }
+/// A refresh token that was shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refreshed {
+    /// It is none, has expired, or its authorization has ended.
+    Unknown,
+    /// It was spent before: whoever shows it now, or did then, is not the client (RFC 9700 4.14.2).
+    Reused(AuthorizationId),
+    /// It is spent now.
+    Spent(Authorization),
 }

@@ -1,31 +1,155 @@
-//! The storage contract of tokens.
+//! The storage contract of clients, tokens and what leads to them.
 
 use async_trait::async_trait;
 
-use super::{NewToken, Token, TokenHash};
-use crate::Result;
+use super::{
+    Authorization, Client, ClientId, Device, DeviceState, NewClient, NewCode, NewDevice, NewToken,
+    Redeemed, Refreshed, SecretHash, Token, TokenOrigin,
+};
+use crate::access::Grants;
 use crate::clock::Timestamp;
-use crate::ids::{TokenId, UserId};
+use crate::ids::{AuthorizationId, ClientRow, TokenId, UserId};
 use crate::users::User;
+use crate::{Page, Paged, Result};
 
-/// Reading tokens.
+/// Reading clients and tokens.
 #[async_trait]
 pub trait OauthReads: Send + Sync {
     /// The token of that hash with its user, expired or not.
-    async fn token_by_hash(&self, hash: &TokenHash) -> Result<Option<(Token, User)>>;
+    async fn token_by_hash(&self, hash: &SecretHash) -> Result<Option<(Token, User)>>;
+    /// A user's personal tokens that have not expired, newest first.
+    async fn personal_tokens(
+        &self,
+        user: UserId,
+        now: Timestamp,
+        page: Page,
+    ) -> Result<Paged<Token>>;
+    /// The client of that public name, revoked or not.
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>>;
+    /// The clients that a user has registered and not revoked, newest first.
+    async fn clients(&self, owner: UserId, page: Page) -> Result<Paged<Client>>;
+    /// The authorization of that number with its client.
+    async fn authorization(&self, id: AuthorizationId) -> Result<Option<(Authorization, Client)>>;
+    /// What a user has let clients do and not ended, newest first.
+    async fn authorizations(
+        &self,
+        user: UserId,
+        page: Page,
+    ) -> Result<Paged<(Authorization, Client)>>;
+    /// To which authorization a refresh token belongs that has not expired, spent or not.
+    async fn refresh_token(
+        &self,
+        hash: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<(Authorization, Timestamp)>>;
+    /// The device of that user code, expired or not, with its client.
+    async fn device_by_user_code(&self, code: &SecretHash) -> Result<Option<(Device, Client)>>;
 }
 
-/// Writing tokens.
+/// Writing clients and tokens.
 #[async_trait]
 pub trait OauthWrites: Send {
     /// Adds a token.
     async fn insert_token(
         &mut self,
         user: UserId,
-        hash: &TokenHash,
+        hash: &SecretHash,
         new: &NewToken,
+        origin: &TokenOrigin,
         now: Timestamp,
     ) -> Result<Token>;
     /// Ends a token's life at `now`, if it lasts longer.
     async fn expire_token(&mut self, id: TokenId, now: Timestamp) -> Result<()>;
+    /// Ends the life of a user's personal token. `false` if the user has no such token that lasts longer.
+    async fn expire_personal_token(
+        &mut self,
+        user: UserId,
+        id: TokenId,
+        now: Timestamp,
+    ) -> Result<bool>;
+    /// Notes that a token was shown.
+    async fn touch_token(&mut self, id: TokenId, now: Timestamp) -> Result<()>;
+
+    /// Adds a client.
+    async fn insert_client(
+        &mut self,
+        owner: UserId,
+        id: &ClientId,
+        secret: Option<&SecretHash>,
+        new: &NewClient,
+        now: Timestamp,
+    ) -> Result<Client>;
+    /// Replaces a client's secret. `false` if the owner has no such client, it is revoked, or it has no secret.
+    async fn set_client_secret(
+        &mut self,
+        owner: UserId,
+        id: &ClientId,
+        secret: &SecretHash,
+    ) -> Result<bool>;
+    /// Ends a client for good. `false` if the owner has no such client that is in force. Its authorizations are ended
+    /// with [`OauthWrites::end_authorizations_of`].
+    async fn revoke_client(&mut self, owner: UserId, id: &ClientId, now: Timestamp)
+    -> Result<bool>;
+
+    /// Adds a code.
+    async fn insert_code(&mut self, hash: &SecretHash, new: &NewCode) -> Result<()>;
+    /// Uses a code up; of two who do so at once, one finds it fresh. A fresh one comes with a new authorization.
+    async fn redeem_code(&mut self, hash: &SecretHash, now: Timestamp) -> Result<Redeemed>;
+
+    /// Adds an authorization.
+    async fn insert_authorization(
+        &mut self,
+        user: UserId,
+        client: ClientRow,
+        grants: &Grants,
+        now: Timestamp,
+    ) -> Result<Authorization>;
+    /// Ends an authorization, its tokens and its refresh tokens. `false` if it has ended before.
+    async fn end_authorization(&mut self, id: AuthorizationId, now: Timestamp) -> Result<bool>;
+    /// The same for all authorizations of a client.
+    async fn end_authorizations_of(&mut self, client: ClientRow, now: Timestamp) -> Result<()>;
+    /// The same for the authorizations that one user has given one client.
+    async fn end_authorizations_of_user(
+        &mut self,
+        user: UserId,
+        client: ClientRow,
+        now: Timestamp,
+    ) -> Result<()>;
+
+    /// Adds a refresh token.
+    async fn insert_refresh_token(
+        &mut self,
+        hash: &SecretHash,
+        authorization: AuthorizationId,
+        expires: Timestamp,
+    ) -> Result<()>;
+    /// Spends a refresh token; of two who do so at once, one finds it unspent.
+    async fn spend_refresh_token(&mut self, hash: &SecretHash, now: Timestamp)
+    -> Result<Refreshed>;
+
+    /// Adds a device's question. [`crate::Error::Conflict`] on field `user_code` if that code is in use.
+    async fn insert_device(
+        &mut self,
+        device: &SecretHash,
+        user_code: &SecretHash,
+        new: &NewDevice,
+        interval: u32,
+    ) -> Result<()>;
+    /// Answers a device's question with [`DeviceState::Approved`] or [`DeviceState::Denied`]. `false` if there is none, it
+    /// has expired or was answered before.
+    async fn answer_device(
+        &mut self,
+        user_code: &SecretHash,
+        answer: &DeviceState,
+        now: Timestamp,
+    ) -> Result<bool>;
+    /// How a device's question stood before this look; notes the look, and the new interval if there is one.
+    async fn poll_device(&mut self, device: &SecretHash, now: Timestamp) -> Result<Option<Device>>;
+    /// Sets how long a device is to wait.
+    async fn slow_device(&mut self, device: &SecretHash, interval: u32) -> Result<()>;
+    /// Removes a device's question. `false` if there is none: of two who do so at once, one gets `true`.
+    async fn take_device(&mut self, device: &SecretHash) -> Result<bool>;
+
+    /// Removes what ended before that moment: codes, devices, refresh tokens, tokens, and authorizations without any.
+    async fn purge_oauth(&mut self, before: Timestamp) -> Result<()>;
 }

@@ -16,7 +16,7 @@ mod transactions;
 use crate::access::Grants;
 use crate::clock::Timestamp;
 use crate::names::{RepoName, RepoPath, UserName};
-use crate::oauth::{NewToken, Token, TokenHash};
+use crate::oauth::{NewToken, SecretHash, Token, TokenOrigin};
 use crate::repos::{NewRepo, RepoOrRedirect, Repository, Visibility};
 use crate::store::{Store, Tx};
 use crate::users::{NewUser, User};
@@ -55,8 +55,8 @@ fn a_name() -> UserName {
         .expect("a good name")
 }
 
-fn a_hash() -> TokenHash {
-    TokenHash(random())
+fn a_hash() -> SecretHash {
+    SecretHash(random())
 }
 
 fn repo_name(name: &str) -> RepoName {
@@ -134,10 +134,11 @@ async fn a_repo(store: &dyn Store, owner: &User, name: &str) -> Repository {
     .await
 }
 
-async fn a_token(store: &dyn Store, user: &User, hash: &TokenHash, expires: Timestamp) -> Token {
+async fn a_token(store: &dyn Store, user: &User, hash: &SecretHash, expires: Timestamp) -> Token {
     let new = new_token(expires);
     changed(store, async |tx| {
-        tx.insert_token(user.id, hash, &new, at(0)).await
+        tx.insert_token(user.id, hash, &new, &TokenOrigin::default(), at(0))
+            .await
     })
     .await
 }
@@ -148,6 +149,6 @@ async fn found(store: &dyn Store, path: &RepoPath) -> Option<RepoOrRedirect> {
 }
 
 /// The token of that hash.
-async fn token(store: &dyn Store, hash: &TokenHash) -> Option<(Token, User)> {
+async fn token(store: &dyn Store, hash: &SecretHash) -> Option<(Token, User)> {
     store.token_by_hash(hash).await.expect("the token is read")
 }

@@ -10,6 +10,7 @@ pub use store::{UserReads, UserWrites};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 use crate::names::UserName;
+use crate::pgp_keys::PgpFingerprint;
 
 /// A user.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct User {
     pub location: Option<String>,
     /// What they say about themselves, in Markdown.
     pub bio: Option<String>,
+    /// The PGP key that mail to them is to be encrypted to.
+    pub pgp_key: Option<PgpFingerprint>,
     /// The notice shown to a suspended user; `None` for a user in good standing.
     pub suspended: Option<String>,
 }
@@ -42,6 +45,19 @@ impl std::fmt::Debug for User {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
+}
+
+/// A change of a profile: what is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ProfileChange {
+    /// Home page; `Some(None)` clears it.
+    pub url: Option<Option<String>>,
+    /// Where they say they are.
+    pub location: Option<Option<String>>,
+    /// What they say about themselves.
+    pub bio: Option<Option<String>>,
+    /// The PGP key that mail is encrypted to.
+    pub pgp_key: Option<Option<PgpFingerprint>>,
 }
 
 /// A user to make.

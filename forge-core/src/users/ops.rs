@@ -2,8 +2,9 @@
 
 use super::{NewUser, User};
 use crate::access::{Caller, Mode, Scope, System};
+use crate::identity::Profile;
 use crate::names::UserName;
-use crate::{Error, Result};
+use crate::{Error, Forge, Result};
 
 impl Caller {
     /// The profile of a user. Anybody who is signed in may see anybody's; the e-mail address is there only on one's
@@ -41,29 +42,51 @@ impl Caller {
     }
 }
 
+impl Forge {
+    /// The user that a host's profile means, added on first sight.
+    pub(crate) async fn mirror(&self, profile: &Profile) -> Result<User> {
+        let new = NewUser {
+            name: profile.name.clone(),
+            email: profile.email.clone(),
+        };
+        match ensure(self, &new).await {
+            // The address is another user's here: whoever the host means, it is not that one.
+            Err(Error::Conflict {
+                field: Some("email"),
+                ..
+            }) => ensure(self, &NewUser { email: None, ..new }).await,
+            outcome => outcome,
+        }
+    }
+}
+
+async fn ensure(forge: &Forge, new: &NewUser) -> Result<User> {
+    let store = forge.store();
+    if let Some(user) = store.user_by_name(&new.name).await? {
+        return Ok(user);
+    }
+    let mut tx = store.begin().await?;
+    match tx.insert_user(new, forge.now()).await {
+        Ok(user) => {
+            tx.commit().await?;
+            Ok(user)
+        }
+        Err(error) => {
+            drop(tx);
+            // Somebody else may have made the user in between.
+            let found = store.user_by_name(&new.name).await?;
+            found.ok_or(error)
+        }
+    }
+}
+
 impl System {
     /// The user of that name, made if there is none.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn ensure_user(&self, new: &NewUser) -> Result<User> {
-        let store = self.forge().store();
-        if let Some(user) = store.user_by_name(&new.name).await? {
-            return Ok(user);
-        }
-        let mut tx = store.begin().await?;
-        match tx.insert_user(new, self.forge().now()).await {
-            Ok(user) => {
-                tx.commit().await?;
-                Ok(user)
-            }
-            // Somebody else made the user in between.
-            Err(Error::Conflict { .. }) => {
-                drop(tx);
-                store.user_by_name(&new.name).await?.ok_or(Error::NotFound)
-            }
-            Err(error) => Err(error),
-        }
+        ensure(self.forge(), new).await
     }
 
     /// Suspends a user with a notice, or with `None` lifts the suspension; effective on the next request.

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use forge_core::access::Grants;
-use forge_core::oauth::{NewToken, OauthReads, OauthWrites, Token, TokenHash};
+use forge_core::oauth::{NewToken, OauthReads, OauthWrites, Token, SecretHash};
 use forge_core::users::User;
 use forge_core::{Error, Result, Timestamp, TokenId, UserId};
 use sea_orm::sea_query::Expr;
@@ -23,7 +23,7 @@ const NOTHING: &str = "none";
 
 #[async_trait]
 impl<S: Source> OauthReads for Sql<S> {
-    async fn token_by_hash(&self, hash: &TokenHash) -> Result<Option<(Token, User)>> {
+    async fn token_by_hash(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
         let read = token_by_hash(self.conn(), hash);
         match self.cache() {
             Some(cache) => cache.token(hash, read).await,
@@ -34,7 +34,7 @@ impl<S: Source> OauthReads for Sql<S> {
 
 async fn token_by_hash(
     conn: &impl ConnectionTrait,
-    hash: &TokenHash,
+    hash: &SecretHash,
 ) -> Result<Option<(Token, User)>> {
     let row = Entity::find()
         .filter(Column::Hash.eq(hash.0.to_vec()))
@@ -54,7 +54,7 @@ impl OauthWrites for Sql<Transaction> {
     async fn insert_token(
         &mut self,
         user: UserId,
-        hash: &TokenHash,
+        hash: &SecretHash,
         new: &NewToken,
         now: Timestamp,
     ) -> Result<Token> {

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use forge_core::Grants;
-use forge_core::oauth::{NewToken, OauthReads as _, TokenHash};
+use forge_core::oauth::{NewToken, OauthReads as _, SecretHash};
 use forge_core::store::Store as _;
 
 use crate::databases::sqlite;
@@ -12,7 +12,7 @@ use crate::shared::{add_user, now};
 async fn a_commit_is_carried_through_when_its_caller_goes() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = sqlite(&dir).await;
-    let (user, hash) = (add_user(&store, "alice").await, TokenHash([1; 32]));
+    let (user, hash) = (add_user(&store, "alice").await, SecretHash([1; 32]));
     let new = NewToken {
         grants: Grants::everything(),
         comment: None,
@@ -53,7 +53,7 @@ async fn a_revoked_token_is_never_seen_alive_after_the_commit() {
     let store = sqlite(&dir).await;
     let user = add_user(&store, "alice").await;
     for round in 0..50_u8 {
-        let hash = TokenHash([round; 32]);
+        let hash = SecretHash([round; 32]);
         let new = NewToken {
             grants: Grants::everything(),
             comment: None,

@@ -8,7 +8,7 @@ use super::{
 use crate::access::Grants;
 use crate::clock::Timestamp;
 use crate::ids::{TokenId, UserId};
-use crate::oauth::NewToken;
+use crate::oauth::{NewToken, TokenOrigin};
 use crate::store::Store;
 use crate::users::{NewUser, User};
 
@@ -38,6 +38,7 @@ async fn a_user_is_found_by_the_exact_name(store: &dyn Store) {
         url: None,
         location: None,
         bio: None,
+        pgp_key: None,
         suspended: None,
     };
     assert!(user == expected, "the user is what was asked for");
@@ -94,7 +95,8 @@ async fn a_token_is_found_with_its_user(store: &dyn Store) {
         ..new_token(at(1_000))
     };
     let made = changed(store, async |tx| {
-        tx.insert_token(user.id, &hash, &new, at(3)).await
+        tx.insert_token(user.id, &hash, &new, &TokenOrigin::default(), at(3))
+            .await
     })
     .await;
     assert_eq!(
@@ -120,7 +122,8 @@ async fn a_token_keeps_its_grants(store: &dyn Store) {
             ..new_token(at(1_000))
         };
         changed(store, async |tx| {
-            tx.insert_token(user.id, &hash, &new, at(0)).await
+            tx.insert_token(user.id, &hash, &new, &TokenOrigin::default(), at(0))
+                .await
         })
         .await;
         let (read, _) = token(store, &hash).await.expect("the token");

@@ -9,6 +9,7 @@ use super::{
 use crate::access::Mode;
 use crate::events::{NewJob, Task};
 use crate::ids::RepoId;
+use crate::oauth::TokenOrigin;
 use crate::repos::{RepoChange, RepoOrRedirect, Visibility};
 use crate::store::Store;
 use crate::users::NewUser;
@@ -31,9 +32,15 @@ async fn a_dropped_transaction_leaves_nothing(store: &dyn Store) {
         email: None,
     };
     tx.insert_user(&new, at(1)).await.expect("a user");
-    tx.insert_token(owner.id, &hash, &new_token(at(9)), at(1))
-        .await
-        .expect("a token");
+    tx.insert_token(
+        owner.id,
+        &hash,
+        &new_token(at(9)),
+        &TokenOrigin::default(),
+        at(1),
+    )
+    .await
+    .expect("a token");
     tx.insert_repo(owner.id, &new_repo("new", Visibility::Public), at(1))
         .await
         .expect("a repository");

@@ -1,0 +1,32 @@
+//! The port to whoever knows which user a browser belongs to: the host's own sessions, or the forge's.
+//!
+//! Invariant: it is asked for pages alone. A session never authenticates a request to an API or to git.
+
+use async_trait::async_trait;
+use http::request::Parts;
+
+use crate::Result;
+use crate::names::UserName;
+
+/// A user as the host knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The name, without tilde. It must not change: it is the user.
+    pub name: UserName,
+    /// E-mail address, if known. Taken over when the user is first seen.
+    pub email: Option<String>,
+}
+
+/// Tells who is signed in.
+#[async_trait]
+pub trait IdentityProvider: Send + Sync + 'static {
+    /// The user whose browser sent the request; `None` for nobody. On first sight, the user is added to the forge's.
+    async fn current_user(&self, request: &Parts) -> Result<Option<Profile>>;
+    /// The address to which a browser is sent to sign in and come back to `return_to`, a path and query of this forge's
+    /// meta service, prefix included.
+    fn login_url(&self, return_to: &str) -> String;
+    /// The address at which a browser signs out, if the pages are to offer it; a `POST` without fields goes there.
+    fn logout_url(&self) -> Option<String> {
+        None
+    }
+}
