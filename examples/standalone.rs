@@ -14,8 +14,8 @@ use forge::objects::ImportSource;
 use forge::repos::{NewRepo, Visibility};
 use forge::users::{NewUser, User};
 use forge::{
-    App, Credentials, Error, Grants, ObjectBlobs, RepoName, RepoPath, Result, SqlStore,
-    TimestampStyle,
+    App, Credentials, Entropy as _, Error, Grants, Mail, Mailer, ObjectBlobs, RepoName, RepoPath,
+    Result, SqlStore, SystemEntropy, TimestampStyle,
 };
 use lexopt::ValueExt as _;
 use tokio::net::TcpListener;
@@ -139,7 +139,9 @@ async fn run(options: Options) -> Result<()> {
     let mut builder = forge::builder()
         .data_dir(&options.data)
         .git_origin(&git_url)
-        .ssh_origin(&ssh_url);
+        .ssh_origin(&ssh_url)
+        .passwords()
+        .mailer(Printed);
     if let Some(url) = &options.database {
         builder = builder.store(SqlStore::connect(url).await?);
     }
@@ -153,6 +155,7 @@ async fn run(options: Options) -> Result<()> {
 
     let user = ensure_user(&app, &options.user).await?;
     let token = ensure_token(&app, &user, &options.data).await?;
+    let password = ensure_password(&app, &user, &options.data).await?;
     for (name, source) in &options.imports {
         import(&app, &user, name, source).await?;
     }
@@ -160,6 +163,11 @@ async fn run(options: Options) -> Result<()> {
         add_key(&app, &user, file).await?;
     }
     greet(&git_url, &ssh_url, &user, &token, &options);
+    say(&format!(
+        "\nTo let applications act for you, and for more tokens: {git_url}/meta/oauth2\n  user {}, password {password}",
+        user.name
+    ));
+    say("\nCtrl-C ends it; what is acknowledged is kept.");
 
     let mut serving = app.serve().listener(listener);
     if let Some((listener, _)) = ssh {
@@ -169,7 +177,7 @@ async fn run(options: Options) -> Result<()> {
         // Connections are accepted from here on: they wait in the listener's queue.
         let meta_url = format!("{git_url}/meta");
         let lines = format!(
-            "FORGE_GIT_URL={git_url}\nFORGE_META_URL={meta_url}\nFORGE_SSH_URL={ssh_url}\nFORGE_USER={}\nFORGE_TOKEN={token}\n",
+            "FORGE_GIT_URL={git_url}\nFORGE_META_URL={meta_url}\nFORGE_SSH_URL={ssh_url}\nFORGE_USER={}\nFORGE_TOKEN={token}\nFORGE_PASSWORD={password}\n",
             user.name
         );
         write_private(path, &lines)?;
@@ -316,7 +324,39 @@ The forge is at {url}. Paste these:
         (Some(_), None) => say("\nTo push over SSH as well: --ssh-key ~/.ssh/id_ed25519.pub"),
         (None, _) => {}
     }
-    say("\nCtrl-C ends it; what is acknowledged is kept.");
+}
+
+/// The password of the last start, or a new one; kept beside the token.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever starts the process is its operator"
+)]
+async fn ensure_password(app: &App, user: &User, data: &Path) -> Result<String> {
+    let path = data.join(format!("password-{}", user.name));
+    if let Ok(text) = fs::read_to_string(&path) {
+        return Ok(text.trim().to_owned());
+    }
+    let mut random = [0; 12];
+    SystemEntropy.fill(&mut random)?;
+    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let system = app.forge().system();
+    system.set_password(&user.name, &password).await?;
+    write_private(&path, &format!("{password}\n"))?;
+    Ok(password)
+}
+
+/// A mailer that shows mail instead of sending it.
+struct Printed;
+
+#[async_trait::async_trait]
+impl Mailer for Printed {
+    async fn send(&self, mail: Mail) -> Result<()> {
+        say(&format!(
+            "\nMail to {}: {}\n\n{}",
+            mail.to, mail.subject, mail.body
+        ));
+        Ok(())
+    }
 }
 
 /// A file for nobody else's eyes, there as a whole or not at all.

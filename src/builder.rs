@@ -11,15 +11,18 @@ use forge_core::http::Origin;
 use forge_core::objects::GitBackend;
 use forge_core::store::Store;
 use forge_core::{
-    Clock, Entropy, Error, Forge, Limits, Parts, Plugin, Result, SystemClock, SystemEntropy,
+    Clock, Entropy, Error, Forge, Identity, IdentityProvider, Limits, Mailer, Parts, Plugin,
+    Result, SystemClock, SystemEntropy,
 };
 use forge_git::{Git, Transport};
 use forge_rest::TimestampStyle;
+use forge_rest::meta::Templates;
 use forge_storage::{ObjectBlobs, SqlStore};
 use url::Url;
 
 use crate::App;
-use crate::layer::{Mounts, SshOptions};
+use crate::layer::{Mounts, Rest, SshOptions};
+use crate::proxies::Proxies;
 
 /// Starts putting a forge together.
 pub fn builder() -> Builder {
@@ -37,6 +40,11 @@ pub fn builder() -> Builder {
         timestamps: TimestampStyle::default(),
         limits: Limits::default(),
         ssh: SshOptions::default(),
+        identity: Identity::Nobody,
+        templates: Vec::new(),
+        style: None,
+        mailer: None,
+        trusted_proxies: Vec::new(),
     }
 }
 
@@ -57,6 +65,11 @@ pub struct Builder {
     timestamps: TimestampStyle,
     limits: Limits,
     ssh: SshOptions,
+    identity: Identity,
+    templates: Vec<(String, String)>,
+    style: Option<String>,
+    mailer: Option<Arc<dyn Mailer>>,
+    trusted_proxies: Vec<String>,
 }
 
 /// Where the repositories are.
@@ -137,6 +150,47 @@ impl Builder {
         self
     }
 
+    /// Who tells which user a browser belongs to: the host's own sessions. With that, the forge has pages on which users
+    /// make tokens and let applications act for them. Without it, there are none.
+    pub fn identity(mut self, identity: impl IdentityProvider) -> Self {
+        self.identity = Identity::Host(Arc::new(identity));
+        self
+    }
+
+    /// Has users sign in with a password that the forge keeps, for an application without users of its own; set one with
+    /// [`forge_core::System::set_password`].
+    pub fn passwords(mut self) -> Self {
+        self.identity = Identity::Passwords;
+        self
+    }
+
+    /// Puts a template of the host's, in the language of Jinja, in the place of one of the pages' own: `layout.html`,
+    /// `login.html`, `consent.html` and so on, see `forge-rest/src/meta/site/templates`.
+    pub fn page_template(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.templates.push((name.into(), text.into()));
+        self
+    }
+
+    /// The style sheet of the pages, in place of theirs. It is sent inside each page.
+    pub fn page_style(mut self, css: impl Into<String>) -> Self {
+        self.style = Some(css.into());
+        self
+    }
+
+    /// Who sends mail. Without one, what needs mail (another e-mail address) is refused, and nobody is told of new keys.
+    pub fn mailer(mut self, mailer: impl Mailer) -> Self {
+        self.mailer = Some(Arc::new(mailer));
+        self
+    }
+
+    /// The networks (`10.0.0.0/8`) and addresses of the proxies in front of the forge. A connection from there comes
+    /// from whom `X-Forwarded-For` names: the last address in it that is none of these. That header is ignored unless
+    /// this is set.
+    pub fn trusted_proxies(mut self, nets: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.trusted_proxies = nets.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// How the REST API writes timestamps.
     pub fn timestamps(mut self, style: TimestampStyle) -> Self {
         self.timestamps = style;
@@ -164,7 +218,7 @@ impl Builder {
     /// Opens what was configured and brings the tables up to date.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if another process has the SQLite database open; [`Error::Invalid`] for a bad origin or
+    /// [`Error::Conflict`] if another process has the SQLite database open; [`Error::Invalid`] for a bad origin, proxy or
     /// plugin; those of the store.
     pub async fn build(self) -> Result<App> {
         let git_origin: Origin = self.git_origin.parse()?;
@@ -172,6 +226,8 @@ impl Builder {
             Some(origin) => origin.parse()?,
             None => git_origin.url_of("/meta").parse()?,
         };
+        let templates = Templates::new(&self.templates, self.style.as_deref())?;
+        let proxies = Proxies::parse(&self.trusted_proxies)?;
         let dir = self.data_dir;
         if self.store.is_none() || self.repositories.is_none() || self.blobs.is_none() {
             make_private(&dir)?;
@@ -198,6 +254,8 @@ impl Builder {
             plugins: self.plugins,
             git_origin,
             meta_origin,
+            identity: self.identity,
+            mailer: self.mailer,
             limits: self.limits,
         };
         let forge = Forge::new(parts).await?;
@@ -205,8 +263,12 @@ impl Builder {
         let mounts = Mounts::new(
             &forge,
             transport.as_ref(),
-            self.timestamps,
+            Rest {
+                time: self.timestamps,
+                templates,
+            },
             self.route_by_host,
+            proxies,
         );
         let ssh = SshOptions {
             host_key: Some(

@@ -2,7 +2,7 @@
 //!
 //! The forge claims, below the prefixes of its two origins, `/api` and what is below it; and on the git service
 //! `/~:owner/:name/refs/download/…`, what git's clients ask of `/~:owner/:name`, and `/x/:plugin` for plugins that have
-//! routes; on the meta service `/~:user.keys`. Every other request goes to the
+//! routes; on the meta service `/~:user.keys`, `/~:user.pgp` and its pages ([`meta::claims`]). Every other request goes to the
 //! host application untouched, its body and its answer's body streaming as they do without this layer.
 //!
 //! Invariant: the layer itself never answers; what it claims, a service's routes answer.
@@ -19,6 +19,7 @@ use forge_core::http::{Body, BoxError, Origin, Routes};
 use forge_core::{Error, Forge, Result, Stop};
 use forge_git::Transport;
 use forge_rest::TimestampStyle;
+use forge_rest::meta::{self, Templates};
 use futures::future::{self, BoxFuture, FutureExt as _, TryFutureExt as _};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
@@ -28,6 +29,7 @@ use tower_layer::Layer;
 use tracing::Instrument as _;
 
 use crate::Serve;
+use crate::proxies::Proxies;
 
 /// A forge, ready to be mounted or served: a cheap handle to clone.
 #[derive(Clone, Debug)]
@@ -120,6 +122,12 @@ impl App {
     }
 }
 
+/// What was said of the REST services.
+pub(crate) struct Rest {
+    pub(crate) time: TimestampStyle,
+    pub(crate) templates: Templates,
+}
+
 /// Where the services are mounted, and what numbers requests.
 pub(crate) struct Mounts {
     forge: Forge,
@@ -128,6 +136,7 @@ pub(crate) struct Mounts {
     transport: Option<Routes>,
     plugins: Vec<(&'static str, Routes)>,
     by_host: bool,
+    proxies: Proxies,
     requests: AtomicU64,
 }
 
@@ -149,18 +158,20 @@ impl Mounts {
     pub(crate) fn new(
         forge: &Forge,
         transport: Option<&Transport>,
-        time: TimestampStyle,
+        rest: Rest,
         by_host: bool,
+        proxies: Proxies,
     ) -> Self {
         let plugins = forge.plugins().iter();
         Self {
-            git: forge_rest::git::routes(forge.clone(), time),
-            meta: forge_rest::meta::routes(forge.clone(), time),
+            git: forge_rest::git::routes(forge.clone(), rest.time),
+            meta: meta::routes(forge.clone(), rest.time, rest.templates),
             transport: transport.map(Transport::http),
             plugins: plugins
                 .filter_map(|plugin| Some((plugin.name(), plugin.routes(forge)?)))
                 .collect(),
             by_host,
+            proxies,
             // Numbers that differ from those of the process before.
             requests: AtomicU64::new(u64::try_from(forge.now().timestamp_micros()).unwrap_or(0)),
             forge: forge.clone(),
@@ -182,11 +193,18 @@ impl Mounts {
         };
         if let Some(rest) = below(path, meta.prefix())
             && (!by_host || is_for(meta))
-            && (is_api(rest) || is_keys(rest))
+            && (is_api(rest) || is_keys(rest) || meta::claims(rest, self.forge.identity()))
         {
             return Some(Claim {
                 routes: &self.meta,
                 prefix: meta.prefix().len(),
+                plugin: false,
+            });
+        }
+        if is_metadata(path, meta.prefix()) && meta::claims(METADATA, self.forge.identity()) {
+            return Some(Claim {
+                routes: &self.meta,
+                prefix: 0,
                 plugin: false,
             });
         }
@@ -232,13 +250,16 @@ impl Mounts {
         let id = format!("{:016x}", self.requests.fetch_add(1, Ordering::Relaxed));
         let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
         without_prefix(request.uri_mut(), claim.prefix);
+        self.proxies.unwrap(&mut request);
         let (routes, forge) = (
             claim.routes.clone(),
             claim.plugin.then(|| self.forge.clone()),
         );
         let answer = async move {
             if let Some(forge) = forge {
-                match forge_rest::authenticate(&forge, request.headers()).await {
+                match forge_rest::authenticate(&forge, request.headers(), request.extensions())
+                    .await
+                {
                     Ok(caller) => request.extensions_mut().insert(caller),
                     Err(error) => return forge_rest::error_response(&error),
                 };
@@ -277,12 +298,19 @@ fn is_api(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
-/// `/~name.keys`, where scripts look for a user's SSH keys.
+/// `/~name.keys` and `/~name.pgp`, where scripts look for a user's keys.
 fn is_keys(path: &str) -> bool {
-    let name = path
-        .strip_prefix('/')
-        .and_then(|name| name.strip_suffix(".keys"));
+    let page = path.strip_prefix('/').unwrap_or_default();
+    let name = page.strip_suffix(".keys").or(page.strip_suffix(".pgp"));
     name.is_some_and(|name| is_tilde(name) && !name.contains('/'))
+}
+
+/// Where programs look for what an OAuth server can do.
+const METADATA: &str = "/.well-known/oauth-authorization-server";
+
+/// The same for a server whose address has a path (RFC 8414 3.1): between host and path.
+fn is_metadata(path: &str, prefix: &str) -> bool {
+    !prefix.is_empty() && path.strip_prefix(METADATA) == Some(prefix)
 }
 
 fn is_tilde(segment: &str) -> bool {

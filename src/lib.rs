@@ -2,6 +2,7 @@
 
 mod builder;
 mod layer;
+mod proxies;
 mod serve;
 
 pub use builder::{Builder, builder};
@@ -9,13 +10,14 @@ pub use builder::{Builder, builder};
 pub use forge_core::testing;
 pub use forge_core::{
     Account, Actor, Caller, Clock, Credentials, Entropy, Error, Event, EventKind, FieldError,
-    Forge, Grants, Level, Limits, ManageRepo, Migration, Mode, Objects, Oid, Page, Paged, Plugin,
-    PushTarget, ReadRepo, RefName, RepoId, RepoName, RepoPath, Result, RevSpec, Scope, Stop,
-    System, SystemClock, SystemEntropy, Timestamp, TreePath, UserName, WriteRepo,
+    Forge, Grants, Identity, IdentityProvider, Level, Limits, Mail, Mailer, ManageRepo, Migration,
+    Mode, Objects, Oid, Page, Paged, Plugin, Profile, PushTarget, ReadRepo, RefName, RepoId,
+    RepoName, RepoPath, Result, RevSpec, Scope, Stop, System, SystemClock, SystemEntropy,
+    Timestamp, TreePath, UserName, WriteRepo,
 };
 pub use forge_core::{
-    access, acls, artifacts, blobs, clock, events, http, keys, limits, names, oauth, objects, push,
-    repos, store, users,
+    access, acls, artifacts, audit, blobs, clock, events, http, keys, limits, names, oauth,
+    objects, pgp_keys, push, repos, sessions, store, users,
 };
 pub use forge_git::{Git, Transport};
 pub use forge_rest::TimestampStyle;

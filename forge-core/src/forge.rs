@@ -14,12 +14,13 @@ use crate::blobs::Blobs;
 use crate::clock::{Clock, Entropy, Timestamp};
 use crate::events::{Event, EventKind};
 use crate::http::Origin;
-use crate::identity::IdentityProvider;
+use crate::identity::Identity;
 use crate::imports;
 use crate::limits::Limits;
 use crate::mailer::Mailer;
 use crate::objects::GitBackend;
 use crate::plugin::Plugin;
+use crate::sessions::Attempts;
 use crate::store::Store;
 use crate::{Error, Result};
 
@@ -42,8 +43,8 @@ pub struct Parts {
     pub git_origin: Origin,
     /// Where the meta service is reached.
     pub meta_origin: Origin,
-    /// Who tells which user a browser belongs to; without one, there are no pages.
-    pub identity: Option<Arc<dyn IdentityProvider>>,
+    /// Who tells which user a browser belongs to.
+    pub identity: Identity,
     /// Who sends mail; without one, what needs mail is refused.
     pub mailer: Option<Arc<dyn Mailer>>,
     /// Limits on what comes from outside.
@@ -59,6 +60,7 @@ struct Inner {
     wake: Notify,
     live_pushes: Mutex<HashSet<Uuid>>,
     import_places: Semaphore,
+    attempts: Attempts,
 }
 
 impl Forge {
@@ -99,6 +101,7 @@ impl Forge {
             wake: Notify::new(),
             live_pushes: Mutex::new(HashSet::new()),
             import_places: Semaphore::new(imports::AT_ONCE),
+            attempts: Attempts::default(),
         })))
     }
 
@@ -134,8 +137,8 @@ impl Forge {
 
     /// Who tells which user a browser belongs to.
     #[must_use]
-    pub fn identity(&self) -> Option<&dyn IdentityProvider> {
-        self.0.parts.identity.as_deref()
+    pub fn identity(&self) -> &Identity {
+        &self.0.parts.identity
     }
 
     pub(crate) fn mailer(&self) -> Option<&dyn Mailer> {
@@ -168,6 +171,11 @@ impl Forge {
     /// Who does an import in this process holds one.
     pub(crate) fn import_places(&self) -> &Semaphore {
         &self.0.import_places
+    }
+
+    /// Who has guessed wrong lately, in this process.
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.0.attempts
     }
 
     /// A version 7 UUID (RFC 9562 5.7).

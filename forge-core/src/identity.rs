@@ -2,6 +2,9 @@
 //!
 //! Invariant: it is asked for pages alone. A session never authenticates a request to an API or to git.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use http::request::Parts;
 
@@ -28,5 +31,27 @@ pub trait IdentityProvider: Send + Sync + 'static {
     /// The address at which a browser signs out, if the pages are to offer it; a `POST` without fields goes there.
     fn logout_url(&self) -> Option<String> {
         None
+    }
+}
+
+/// Who tells which user a browser belongs to.
+#[derive(Clone, Default)]
+pub enum Identity {
+    /// Nobody: there are no pages.
+    #[default]
+    Nobody,
+    /// The host.
+    Host(Arc<dyn IdentityProvider>),
+    /// The forge itself: users sign in with a password, see [`crate::sessions`].
+    Passwords,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "Nobody",
+            Self::Host(_) => "Host",
+            Self::Passwords => "Passwords",
+        })
     }
 }

@@ -40,14 +40,14 @@ mod stop;
 pub mod testing;
 
 pub use access::{
-    Account, Actor, Caller, Credentials, Grants, Level, ManageRepo, Mode, Objects, PushTarget,
-    ReadRepo, Scope, System, WriteRepo,
+    Account, ActingClient, Actor, Caller, Credentials, Grants, Level, ManageRepo, Mode, Objects,
+    PushTarget, ReadRepo, Scope, System, WriteRepo,
 };
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
 pub use error::{Error, FieldError, Result, Source};
 pub use events::{Event, EventKind};
 pub use forge::{Forge, Parts};
-pub use identity::{IdentityProvider, Profile};
+pub use identity::{Identity, IdentityProvider, Profile};
 pub use ids::{
     AclId, ArtifactId, AuditId, AuthorizationId, ClientRow, DeployKeyId, JobId, KeyId, PgpKeyId,
     RepoId, TokenId, UserId,

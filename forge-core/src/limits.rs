@@ -5,12 +5,19 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
+/// What happened to an account can be looked up that many days at least.
+const MIN_AUDIT_DAYS: u32 = 90;
+
 /// Limits on what comes from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// The largest artifact, in bytes; 1 GiB unless set.
     pub artifact_bytes: u64,
+    /// How many days the lines of accounts' logs are kept; 90 unless set, and never fewer.
+    pub audit_days: u32,
     /// The largest body of an API request that is no upload, in bytes; 1 MiB unless set.
     pub body_bytes: usize,
     /// Limits on fetches.
@@ -101,10 +108,18 @@ pub struct SshLimits {
     pub attempts: usize,
 }
 
+impl Limits {
+    /// How long the lines of accounts' logs are kept.
+    pub(crate) fn audit_kept(&self) -> TimeDelta {
+        TimeDelta::days(self.audit_days.max(MIN_AUDIT_DAYS).into())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             artifact_bytes: 1 << 30,
+            audit_days: MIN_AUDIT_DAYS,
             body_bytes: 1 << 20,
             fetch: FetchLimits::default(),
             push: PushLimits::default(),
@@ -167,4 +182,21 @@ impl Default for SshLimits {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_an_account_is_kept_for_ninety_days_at_least() {
+        let kept = |audit_days| {
+            let limits = Limits {
+                audit_days,
+                ..Limits::default()
+            };
+            limits.audit_kept().num_days()
+        };
+        assert_eq!((kept(0), kept(90), kept(365)), (90, 90, 365));
+    }
 }

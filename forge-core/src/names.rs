@@ -97,6 +97,11 @@ pub struct RepoName(String);
 
 text_name!(RepoName);
 
+impl RepoName {
+    /// The longest name, in bytes.
+    pub(crate) const MAX: usize = 256;
+}
+
 impl FromStr for RepoName {
     type Err = Error;
 
@@ -105,7 +110,7 @@ impl FromStr for RepoName {
         if text.is_empty() {
             return invalid("name is required");
         }
-        if text.len() > 256 {
+        if text.len() > Self::MAX {
             return invalid("name must have at most 256 characters");
         }
         if !text

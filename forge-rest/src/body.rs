@@ -209,15 +209,8 @@ impl Reader {
     pub(crate) fn parse<T: FromStr<Err = Error>>(&mut self, text: &str) -> Option<T> {
         match text.parse() {
             Ok(value) => Some(value),
-            Err(Error::Invalid(faults)) => {
-                self.faults.extend(faults);
-                None
-            }
             Err(error) => {
-                self.faults.push(FieldError {
-                    field: None,
-                    reason: error.to_string(),
-                });
+                self.also(Err(error));
                 None
             }
         }
@@ -228,6 +221,18 @@ impl Reader {
             field: Some(field),
             reason,
         });
+    }
+
+    /// Adds what a check of the values found wrong.
+    pub(crate) fn also(&mut self, checked: forge_core::Result<()>) {
+        match checked {
+            Ok(()) => {}
+            Err(Error::Invalid(faults)) => self.faults.extend(faults),
+            Err(error) => self.faults.push(FieldError {
+                field: None,
+                reason: error.to_string(),
+            }),
+        }
     }
 
     /// Ends the reading: everything that is wrong at once.

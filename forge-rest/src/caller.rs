@@ -3,9 +3,10 @@
 //! Invariant: a header that is there but not understood is refused, never taken for an anonymous request.
 
 use axum::extract::FromRequestParts;
+use forge_core::http::Peer;
 use forge_core::{Caller, Credentials, Error, Forge};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, request::Parts};
 
 use crate::error::Failure;
 use crate::git::App;
@@ -13,12 +14,17 @@ use crate::git::App;
 /// The longest token accepted, in bytes.
 const MAX_TOKEN: usize = 4096;
 
-/// Finds out who makes a request, by its headers. Without credentials, the caller is anonymous.
+/// Finds out who makes a request, by its headers. Without credentials, the caller is anonymous. Where the request comes
+/// from, its extensions say, as a [`Peer`].
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] for a header that is malformed or a token that means nobody; [`Error::Forbidden`] for a
 /// suspended account.
-pub async fn authenticate(forge: &Forge, headers: &HeaderMap) -> forge_core::Result<Caller> {
+pub async fn authenticate(
+    forge: &Forge,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> forge_core::Result<Caller> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let credentials = match (given.next(), given.next()) {
         (None, _) => Credentials::None,
@@ -28,7 +34,9 @@ pub async fn authenticate(forge: &Forge, headers: &HeaderMap) -> forge_core::Res
         }
         (Some(_), Some(_)) => return Err(Error::Unauthenticated),
     };
-    forge.authenticate(credentials).await
+    let caller = forge.authenticate(credentials).await?;
+    let peer = extensions.get::<Peer>();
+    Ok(caller.from_address(peer.map(|peer| peer.0)))
 }
 
 /// The token in a header's value.
@@ -48,7 +56,7 @@ impl FromRequestParts<App> for Auth {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        let caller = authenticate(&app.forge, &parts.headers).await?;
+        let caller = authenticate(&app.forge, &parts.headers, &parts.extensions).await?;
         caller.user()?;
         Ok(Self(caller))
     }
@@ -62,7 +70,8 @@ impl FromRequestParts<App> for Anyone {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        Ok(Self(authenticate(&app.forge, &parts.headers).await?))
+        let caller = authenticate(&app.forge, &parts.headers, &parts.extensions).await?;
+        Ok(Self(caller))
     }
 }
 

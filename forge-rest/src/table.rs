@@ -25,15 +25,21 @@ pub struct Endpoint {
     pub path: String,
 }
 
-#[derive(Default)]
-pub(crate) struct Table {
-    paths: Vec<(String, MethodRouter<App>, Vec<Method>)>,
+/// Routes whose handlers share an `S`.
+pub(crate) struct Table<S = App> {
+    paths: Vec<(String, MethodRouter<S>, Vec<Method>)>,
 }
 
-impl Table {
+impl<S> Default for Table<S> {
+    fn default() -> Self {
+        Self { paths: Vec::new() }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Table<S> {
     pub(crate) fn add<H, T>(&mut self, method: Method, path: &str, handler: H)
     where
-        H: Handler<T, App>,
+        H: Handler<T, S>,
         T: 'static,
     {
         let at = self
@@ -53,14 +59,14 @@ impl Table {
         }
     }
 
-    pub(crate) fn get<H: Handler<T, App>, T: 'static>(&mut self, path: &str, handler: H) {
+    pub(crate) fn get<H: Handler<T, S>, T: 'static>(&mut self, path: &str, handler: H) {
         self.add(Method::GET, path, handler);
     }
 
     /// A route of a repository, in both forms: by owner, and the caller's own.
     pub(crate) fn repo<H, T>(&mut self, method: &Method, rest: &str, handler: H)
     where
-        H: Handler<T, App>,
+        H: Handler<T, S>,
         T: 'static,
     {
         self.add(
@@ -86,7 +92,7 @@ impl Table {
         .collect()
     }
 
-    pub(crate) fn serve(self, app: App) -> Routes {
+    pub(crate) fn serve(self, state: S) -> Routes {
         let mut router = Router::new();
         for (path, routes, methods) in self.paths {
             let mut allowed: Vec<_> = methods.iter().map(Method::as_str).collect();
@@ -112,7 +118,7 @@ impl Table {
         }
         let router = router
             .fallback(async || Failure(Error::NotFound).into_response())
-            .with_state(app);
+            .with_state(state);
         Routes::new(
             router
                 .map_request(with_plain_tilde)

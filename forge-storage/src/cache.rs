@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use forge_core::Result;
 use forge_core::names::RepoPath;
-use forge_core::oauth::{Token, SecretHash};
+use forge_core::oauth::{SecretHash, Token};
 use forge_core::repos::RepoOrRedirect;
 use forge_core::users::User;
 

@@ -24,6 +24,23 @@ pub(crate) fn refused(error: DbErr, conflict: impl FnOnce() -> Error) -> Error {
     }
 }
 
+/// Whether a failed insert or update met the unique index of this column. PostgreSQL tells the index, which is named
+/// `table_column`, SQLite the column.
+pub(crate) fn is_taken(error: &DbErr, table: &str, column: &str) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    let SqlxError::Database(error) = &**error else {
+        return false;
+    };
+    match error.constraint() {
+        Some(index) => index == format!("{table}_{column}"),
+        None => error.message() == format!("UNIQUE constraint failed: {table}.{column}"),
+    }
+}
+
 /// A row holds what this version cannot read.
 pub(crate) fn unreadable(what: &str) -> Error {
     Error::internal(format!("a row holds an unreadable {what}"))

@@ -8,10 +8,22 @@ use std::fmt::Write as _;
 
 use forge::Endpoint;
 use forge::keys::PublicKey;
+use forge::pgp_keys::PublicPgpKey;
 use forge::repos::{NewRepo, Visibility};
+use forge::{Credentials, Page};
 use http::Method;
 
 use crate::support::{Database, PERSONAS, Persona, World};
+
+macro_rules! pgp_key {
+    ($name:literal) => {
+        include_str!(concat!(
+            "../../forge-core/src/pgp_keys/fixtures/",
+            $name,
+            ".asc"
+        ))
+    };
+}
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/access.txt");
 
@@ -32,12 +44,27 @@ fn fill(path: &str, repo: &str, key: &str) -> String {
         .replace("{oid}", README)
         .replace("{prefix}", &README[..10])
         .replace("{id}", key)
+        .replace("{fpr}", PGP_FINGERPRINT)
         .replace("{*blob}", &a_key("alice"))
         .replace("~{page}", "~alice.keys")
 }
 
 /// The id of README.md in the fixture.
 const README: &str = "b69b48d84942714512f7bbcd0cb990250baec5b8";
+
+/// A PGP key of alice's, and its fingerprint.
+const PGP_KEY: &str = pgp_key!("spare");
+const PGP_FINGERPRINT: &str = "93460DBC48A8ABE388200105CE4F7695B2088FF4";
+
+/// A PGP key that nobody else adds.
+fn a_pgp_key(persona: Persona) -> &'static str {
+    match persona {
+        Persona::Stranger => pgp_key!("rsa2048"),
+        Persona::Reader => pgp_key!("expiring"),
+        Persona::Writer => pgp_key!("several"),
+        _ => pgp_key!("ed25519"),
+    }
+}
 
 /// The blob of a key that is named so.
 fn a_key(name: &str) -> String {
@@ -74,6 +101,11 @@ fn body(
             let key = a_key(&format!("{persona:?}"));
             (json, format!(r#"{{"ssh-key": "ssh-ed25519 {key}"}}"#))
         }
+        Method::POST if path.ends_with("pgp-keys") => {
+            let key = serde_json::json!({ "pgp-key": a_pgp_key(persona) });
+            (json, key.to_string())
+        }
+        Method::PUT if path.ends_with("profile") => (json, r#"{"bio": "new"}"#.to_owned()),
         Method::PUT => (json, r#"{"description": "new"}"#.to_owned()),
         Method::POST => (json, r#"{"name": "created"}"#.to_owned()),
         _ => (Vec::new(), String::new()),
@@ -125,7 +157,9 @@ async fn sweep(world: &World) -> String {
             } else {
                 (*repo).to_owned()
             };
-            let key = if method == Method::DELETE {
+            let key = if path.contains("pgp-key") {
+                spare_pgp_key(world).await
+            } else if method == Method::DELETE {
                 spare_key(world, "spare").await
             } else {
                 key.clone()
@@ -156,14 +190,20 @@ async fn sweep(world: &World) -> String {
     table
 }
 
-/// All routes there are, where a forge has them that is mounted at one address.
+/// All routes of the APIs, where a forge has them that is mounted at one address. Pages and OAuth's own addresses answer
+/// in other forms, and have tests of their own.
 fn endpoints() -> Vec<Endpoint> {
     let meta = forge::meta_endpoints().into_iter();
     let meta = meta.map(|endpoint| Endpoint {
         path: format!("/meta{}", endpoint.path),
         ..endpoint
     });
-    forge::git_endpoints().into_iter().chain(meta).collect()
+    let is_api = |endpoint: &Endpoint| {
+        let path = endpoint.path.trim_start_matches("/meta");
+        path.starts_with("/api/") || path.starts_with("/~")
+    };
+    let all = forge::git_endpoints().into_iter().chain(meta);
+    all.filter(is_api).collect()
 }
 
 /// The number of a key of alice's that is named so, made if there is none.
@@ -172,6 +212,20 @@ async fn spare_key(world: &World, name: &str) -> String {
     let alice = world.user("alice").await;
     let key = world.system().ensure_ssh_key(alice.id, &key).await.unwrap();
     key.id.to_string()
+}
+
+/// The number of alice's PGP key, added if she has none.
+async fn spare_pgp_key(world: &World) -> String {
+    let token = world.token_of(Persona::Owner).unwrap();
+    let caller = world.forge().authenticate(Credentials::Token(token));
+    let account = caller.await.unwrap().account().unwrap();
+    let keys = account.pgp_keys(Page::default()).await.unwrap().results;
+    let is_spare = |key: &PublicPgpKey| key.fingerprint.to_string() == PGP_FINGERPRINT;
+    if let Some(key) = keys.iter().find(|key| is_spare(&key.key)) {
+        return key.id.to_string();
+    }
+    let key = PublicPgpKey::parse(PGP_KEY, "pgp-key", world.forge().now()).unwrap();
+    account.add_pgp_key(&key).await.unwrap().id.to_string()
 }
 
 /// A repository of alice's with that visibility, to be deleted.

@@ -6,7 +6,9 @@
 )]
 
 mod access;
+mod accounts;
 mod client;
+mod clients;
 mod crash;
 mod fidelity;
 mod hostile;

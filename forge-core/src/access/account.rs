@@ -56,6 +56,11 @@ impl Account {
             .await
     }
 
+    /// Refuses whoever is not signed in with a browser.
+    pub(crate) fn require_session(&self) -> Result<()> {
+        self.caller.require_session()
+    }
+
     pub(crate) fn require(&self, scope: Scope, mode: Mode) -> Result<()> {
         self.caller.require(scope, mode)
     }

@@ -30,6 +30,8 @@ pub struct Caller {
     grants: Grants,
     /// Where the request comes from, if that is known.
     peer: Option<IpAddr>,
+    /// Whether a page is used, by somebody who is signed in there.
+    has_session: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -87,6 +89,7 @@ impl Forge {
             who,
             grants,
             peer: None,
+            has_session: matches!(given, Credentials::Session(_)),
         })
     }
 }
@@ -213,6 +216,16 @@ impl Caller {
             "this token lacks the scope {}",
             scope.describe(mode)
         )))
+    }
+
+    /// Whether a page is used: tokens and clients are made there, not by tokens and clients.
+    pub(super) fn require_session(&self) -> Result<()> {
+        if self.has_session {
+            return Ok(());
+        }
+        Err(Error::forbidden(
+            "this needs to be signed in with a browser",
+        ))
     }
 
     /// A repository's description, if this caller may see the repository. Needs `REPOSITORIES:RO`.

@@ -27,6 +27,7 @@
 mod account;
 mod actor;
 mod caller;
+mod client;
 mod repo;
 mod scope;
 mod system;
@@ -34,6 +35,7 @@ mod system;
 pub use account::Account;
 pub use actor::{Actor, Credentials};
 pub use caller::{Caller, NewPush, PushTarget};
+pub use client::ActingClient;
 pub use repo::{Level, ManageRepo, Objects, ReadRepo, WriteRepo};
 pub use scope::{Grants, Mode, Scope};
 pub use system::System;

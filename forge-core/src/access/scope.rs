@@ -46,38 +46,72 @@ pub enum Scope {
     PgpKeys,
 }
 
-/// How the two texts spell a scope.
+/// How the two texts spell a scope, and what people are told it is.
 struct Row {
     scope: Scope,
     oauth2: &'static str,
     legacy: &'static str,
+    means: &'static str,
 }
 
-const fn row(scope: Scope, oauth2: &'static str, legacy: &'static str) -> Row {
+const fn row(scope: Scope, oauth2: &'static str, legacy: &'static str, means: &'static str) -> Row {
     Row {
         scope,
         oauth2,
         legacy,
+        means,
     }
 }
 
 const TABLE: &[Row] = &[
-    row(Scope::GitProfile, "git.sr.ht/PROFILE", "meta.sr.ht/profile"),
+    row(
+        Scope::GitProfile,
+        "git.sr.ht/PROFILE",
+        "meta.sr.ht/profile",
+        "who you are",
+    ),
     row(
         Scope::Repositories,
         "git.sr.ht/REPOSITORIES",
         "git.sr.ht/info",
+        "names, descriptions and visibility of your repositories",
     ),
-    row(Scope::Objects, "git.sr.ht/OBJECTS", "git.sr.ht/data"),
-    row(Scope::Acls, "git.sr.ht/ACLS", "git.sr.ht/access"),
+    row(
+        Scope::Objects,
+        "git.sr.ht/OBJECTS",
+        "git.sr.ht/data",
+        "what is in your repositories: commits, files, branches, artifacts",
+    ),
+    row(
+        Scope::Acls,
+        "git.sr.ht/ACLS",
+        "git.sr.ht/access",
+        "who else may get at your repositories",
+    ),
     row(
         Scope::MetaProfile,
         "meta.sr.ht/PROFILE",
         "meta.sr.ht/profile",
+        "your profile and e-mail address",
     ),
-    row(Scope::AuditLog, "meta.sr.ht/AUDIT_LOG", "meta.sr.ht/audit"),
-    row(Scope::SshKeys, "meta.sr.ht/SSH_KEYS", "meta.sr.ht/keys"),
-    row(Scope::PgpKeys, "meta.sr.ht/PGP_KEYS", "meta.sr.ht/keys"),
+    row(
+        Scope::AuditLog,
+        "meta.sr.ht/AUDIT_LOG",
+        "meta.sr.ht/audit",
+        "the log of your account",
+    ),
+    row(
+        Scope::SshKeys,
+        "meta.sr.ht/SSH_KEYS",
+        "meta.sr.ht/keys",
+        "your SSH keys",
+    ),
+    row(
+        Scope::PgpKeys,
+        "meta.sr.ht/PGP_KEYS",
+        "meta.sr.ht/keys",
+        "your PGP keys",
+    ),
 ];
 
 impl Scope {
@@ -89,8 +123,26 @@ impl Scope {
             .unwrap_or(&TABLE[0])
     }
 
+    /// Every scope there is, in the order in which people are shown them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|row| row.scope)
+    }
+
+    /// Its name in OAuth 2 text: `git.sr.ht/OBJECTS`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().oauth2
+    }
+
+    /// What it is, in words for its user: "your SSH keys".
+    #[must_use]
+    pub fn means(self) -> &'static str {
+        self.row().means
+    }
+
     /// Whether a token may ever write it: the account's log is written by the forge alone.
-    fn is_writable(self) -> bool {
+    #[must_use]
+    pub fn is_writable(self) -> bool {
         self != Self::AuditLog
     }
 
@@ -156,9 +208,59 @@ impl Grants {
             .is_some_and(|granted| *granted >= mode)
     }
 
-    fn grant(&mut self, scope: Scope, mode: Mode) {
+    /// Adds a scope. Writing to what only the forge writes is reading.
+    pub fn grant(&mut self, scope: Scope, mode: Mode) {
+        let mode = if scope.is_writable() {
+            mode
+        } else {
+            Mode::Read
+        };
         let granted = self.scopes.entry(scope).or_insert(mode);
         *granted = (*granted).max(mode);
+    }
+
+    /// The scopes there are, each with the most that may be done.
+    pub fn scopes(&self) -> impl Iterator<Item = (Scope, Mode)> {
+        self.scopes.iter().map(|(scope, mode)| (*scope, *mode))
+    }
+
+    /// Whether they are everything, scopes of later versions included.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+
+    /// Whether there is no scope in them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scopes.is_empty()
+    }
+
+    /// Whether they allow all that others do.
+    #[must_use]
+    pub fn cover(&self, others: &Self) -> bool {
+        (self.everything || !others.everything)
+            && others.scopes().all(|(scope, mode)| self.allow(scope, mode))
+    }
+
+    /// The scopes in the older scheme's text, those of the meta service without its name: `git.sr.ht/info:write,keys:read`.
+    #[must_use]
+    pub fn legacy_text(&self) -> String {
+        if self.everything {
+            return "*".to_owned();
+        }
+        let mut modes: BTreeMap<&str, Mode> = BTreeMap::new();
+        for (scope, mode) in self.scopes() {
+            let name = scope.row().legacy;
+            let name = name.strip_prefix("meta.sr.ht/").unwrap_or(name);
+            let known = modes.entry(name).or_insert(mode);
+            *known = (*known).max(mode);
+        }
+        let words = modes.into_iter().map(|(name, mode)| match mode {
+            Mode::Read => format!("{name}:read"),
+            Mode::Write => format!("{name}:write"),
+        });
+        words.collect::<Vec<_>>().join(",")
     }
 
     /// Reads OAuth 2 text.

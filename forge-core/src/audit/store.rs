@@ -17,7 +17,7 @@ pub trait AuditReads: Send + Sync {
 /// Writing the log.
 #[async_trait]
 pub trait AuditWrites: Send {
-    /// Adds a line.
+    /// Adds a line, as it is. [`crate::Error::NotFound`] if there is no such user.
     async fn insert_audit(&mut self, user: UserId, new: &NewEntry, now: Timestamp) -> Result<()>;
     /// Removes every line written before that moment.
     async fn purge_audit(&mut self, before: Timestamp) -> Result<()>;

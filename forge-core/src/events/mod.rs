@@ -13,9 +13,12 @@ use uuid::Uuid;
 pub use store::EventWrites;
 
 use crate::clock::Timestamp;
-use crate::ids::{JobId, RepoId};
+use crate::ids::{JobId, KeyId, PgpKeyId, RepoId, UserId};
+use crate::keys::SshKey;
+use crate::pgp_keys::PgpKey;
 use crate::push::Push;
-use crate::repos::Repository;
+use crate::repos::{Owner, Repository};
+use crate::users::User;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,26 @@ pub enum EventKind {
     RepoDeleted(Repository),
     /// Refs were pushed: those that moved. SourceHut's name for it.
     GitPostReceive(Push),
+    /// A user's profile changed: what it says, the address, or the preferred key.
+    ProfileUpdated(User),
+    /// A user added an SSH key.
+    SshKeyAdded(SshKey),
+    /// A user removed an SSH key.
+    SshKeyRemoved {
+        /// Who.
+        user: Owner,
+        /// Which.
+        id: KeyId,
+    },
+    /// A user added a PGP key.
+    PgpKeyAdded(PgpKey),
+    /// A user removed a PGP key.
+    PgpKeyRemoved {
+        /// Who.
+        user: Owner,
+        /// Which.
+        id: PgpKeyId,
+    },
 }
 
 /// Work for a worker.
@@ -76,8 +99,17 @@ pub enum Task {
     RemoveBlobs(Vec<String>),
     /// Remove an artifact's content unless a row refers to it by now.
     CollectBlob(String),
+    /// Delete a user who has asked for it, and what is theirs.
+    DeleteUser {
+        /// Who.
+        user: UserId,
+        /// Who gets the repositories; with `None` they are deleted.
+        heir: Option<UserId>,
+    },
     /// Remove what crashes left behind; comes back every day.
     Sweep,
+    /// Remove what is kept for a while only; comes back every day.
+    Purge,
 }
 
 /// A job to queue.

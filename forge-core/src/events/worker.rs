@@ -23,8 +23,8 @@ const POLL: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 8;
 /// After how many attempts a job is given up: with the delays below, after about four days.
 const ATTEMPTS: u32 = 16;
-/// How often crashes' leftovers are looked for.
-const SWEEP_EVERY: TimeDelta = TimeDelta::days(1);
+/// How often what has had its time is looked for.
+const DAILY: TimeDelta = TimeDelta::days(1);
 /// How long a leftover was not touched, so that nobody can still be at work on it.
 const LEFTOVER: TimeDelta = TimeDelta::days(1);
 
@@ -37,12 +37,14 @@ impl Forge {
     pub async fn work(&self, stop: Stop) -> Result<()> {
         self.git().recover().await?;
         let mut tx = self.store().begin().await?;
-        tx.enqueue(NewJob {
-            run_at: self.now(),
-            key: Some("sweep".to_owned()),
-            task: Task::Sweep,
-        })
-        .await?;
+        for (key, task) in [("sweep", Task::Sweep), ("purge", Task::Purge)] {
+            tx.enqueue(NewJob {
+                run_at: self.now(),
+                key: Some(key.to_owned()),
+                task,
+            })
+            .await?;
+        }
         tx.commit().await?;
 
         let background = self.plugins().iter().map(|plugin| {
@@ -238,9 +240,14 @@ impl Forge {
                     self.blobs().delete(key).await?;
                 }
             }
+            Task::DeleteUser { user, heir } => self.run_delete_user(*user, *heir).await?,
             Task::Sweep => {
                 self.sweep().await?;
-                return Ok(Outcome::Again(self.now() + SWEEP_EVERY));
+                return Ok(Outcome::Again(self.now() + DAILY));
+            }
+            Task::Purge => {
+                self.purge().await?;
+                return Ok(Outcome::Again(self.now() + DAILY));
             }
         }
         Ok(Outcome::Done)

@@ -7,6 +7,8 @@ mod ops;
 mod public;
 mod store;
 
+use serde::{Deserialize, Serialize};
+
 pub use public::{Fingerprint, PublicKey};
 pub use store::{KeyReads, KeyWrites};
 
@@ -16,7 +18,7 @@ use crate::ids::{DeployKeyId, KeyId, RepoId};
 use crate::repos::Owner;
 
 /// A user's key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshKey {
     /// Row number.
     pub id: KeyId,

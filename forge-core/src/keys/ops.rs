@@ -1,9 +1,14 @@
 //! What is done with SSH keys.
 
+use std::net::IpAddr;
+
 use super::{DeployKey, Fingerprint, PublicKey, SshKey};
 use crate::access::{Account, Caller, ManageRepo, Mode, Scope, System};
+use crate::audit::NewEntry;
+use crate::events::EventKind;
 use crate::ids::{DeployKeyId, KeyId, UserId};
 use crate::names::UserName;
+use crate::repos::Owner;
 use crate::{Error, Forge, Page, Paged, Result};
 
 /// How many SSH keys a user may add, so that the list of them stays one that can be sent.
@@ -45,7 +50,15 @@ impl Account {
             let reason = "an account may have at most 256 SSH keys";
             return Err(Error::invalid("ssh-key", reason));
         }
-        add(self.forge(), self.user().id, key).await
+        let address = self.caller().address();
+        let added = add(self.forge(), self.user().id, key, address).await?;
+        let what = format!(
+            "The SSH key {} was added to your account: whoever has it can act for you.",
+            key.md5()
+        );
+        let subject = "An SSH key was added to your account";
+        self.forge().notify(self.user(), subject, &what).await;
+        Ok(added)
     }
 
     /// Notes that an SSH key was used now. Needs `SSH_KEYS:RO`, as seed 003 says.
@@ -70,11 +83,27 @@ impl Account {
     /// [`Error::NotFound`] if the account has no such key.
     pub async fn remove_ssh_key(&self, id: KeyId) -> Result<()> {
         self.require(Scope::SshKeys, Mode::Write)?;
-        let mut tx = self.forge().store().begin().await?;
-        if !tx.delete_ssh_key(self.user().id, id).await? {
+        let (forge, user) = (self.forge(), self.user());
+        let mut tx = forge.store().begin().await?;
+        let key = tx.ssh_key(user.id, id).await?.ok_or(Error::NotFound)?;
+        if !tx.delete_ssh_key(user.id, id).await? {
             return Err(Error::NotFound);
         }
-        tx.commit().await
+        let fingerprint = key.key.md5();
+        let details = format!("SSH key {fingerprint} removed");
+        self.note(&mut *tx, "SSH key removed", details).await?;
+        let user = Owner {
+            id: user.id,
+            name: user.name.clone(),
+        };
+        tx.emit(forge.event(EventKind::SshKeyRemoved { user, id })?)
+            .await?;
+        tx.commit().await?;
+        forge.wake();
+        let what = format!("The SSH key {fingerprint} was removed from your account.");
+        let subject = "An SSH key was removed from your account";
+        forge.notify(self.user(), subject, &what).await;
+        Ok(())
     }
 }
 
@@ -153,7 +182,7 @@ impl System {
     /// # Errors
     /// [`Error::Conflict`] on field `ssh-key` if somebody else has it.
     pub async fn ensure_ssh_key(&self, user: UserId, key: &PublicKey) -> Result<SshKey> {
-        let error = match add(self.forge(), user, key).await {
+        let error = match add(self.forge(), user, key, None).await {
             Err(error @ Error::Conflict { .. }) => error,
             outcome => return outcome,
         };
@@ -166,12 +195,27 @@ impl System {
     }
 }
 
-async fn add(forge: &Forge, user: UserId, key: &PublicKey) -> Result<SshKey> {
+async fn add(
+    forge: &Forge,
+    user: UserId,
+    key: &PublicKey,
+    address: Option<IpAddr>,
+) -> Result<SshKey> {
     let mut tx = forge.store().begin().await?;
     if tx.is_deploy_key(&key.fingerprint()).await? {
         return Err(Error::conflict("ssh-key", "this key is a deploy key"));
     }
-    let added = tx.insert_ssh_key(user, key, forge.now()).await?;
+    let now = forge.now();
+    let added = tx.insert_ssh_key(user, key, now).await?;
+    let entry = NewEntry {
+        ip: address,
+        action: "SSH key added",
+        details: Some(format!("SSH key {} added", key.md5())),
+    };
+    tx.insert_audit(user, &entry, now).await?;
+    tx.emit(forge.event(EventKind::SshKeyAdded(added.clone()))?)
+        .await?;
     tx.commit().await?;
+    forge.wake();
     Ok(added)
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use md5::Md5;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use ssh_key::public::KeyData;
 
@@ -23,7 +24,8 @@ const BLANKS: [char; 2] = [' ', '\t'];
 const MIN_RSA_BITS: u32 = 2048;
 
 /// A public key, and the line it was given as.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicKey {
     line: String,
     blob: Vec<u8>,
@@ -98,6 +100,20 @@ impl PublicKey {
         let digest = Md5::digest(&self.blob);
         let pairs: Vec<_> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         pairs.join(":")
+    }
+}
+
+impl TryFrom<String> for PublicKey {
+    type Error = Error;
+
+    fn try_from(line: String) -> Result<Self> {
+        Self::parse(&line, "key")
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> Self {
+        key.line
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use crate::Result;
 use crate::clock::Entropy;
@@ -53,6 +54,18 @@ impl SecretHash {
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// The hash in hex digits, for a place where it may be seen.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether a text is [`SecretHash::hex`] of this hash; how far it is takes no part in how long that takes.
+    #[must_use]
+    pub fn is_hex(&self, text: &str) -> bool {
+        self.hex().as_bytes().ct_eq(text.as_bytes()).into()
     }
 }
 

@@ -28,7 +28,7 @@ pub trait OauthReads: Send + Sync {
     async fn client(&self, id: &ClientId) -> Result<Option<Client>>;
     /// The clients that a user has registered and not revoked, newest first.
     async fn clients(&self, owner: UserId, page: Page) -> Result<Paged<Client>>;
-    /// The authorization of that number with its client.
+    /// The authorization of that number with its client, ended or not.
     async fn authorization(&self, id: AuthorizationId) -> Result<Option<(Authorization, Client)>>;
     /// What a user has let clients do and not ended, newest first.
     async fn authorizations(
@@ -36,7 +36,8 @@ pub trait OauthReads: Send + Sync {
         user: UserId,
         page: Page,
     ) -> Result<Paged<(Authorization, Client)>>;
-    /// To which authorization a refresh token belongs that has not expired, spent or not.
+    /// To which authorization, ended or not, a refresh token belongs that has not expired, spent or not, and when it
+    /// expires.
     async fn refresh_token(
         &self,
         hash: &SecretHash,
@@ -49,7 +50,8 @@ pub trait OauthReads: Send + Sync {
 /// Writing clients and tokens.
 #[async_trait]
 pub trait OauthWrites: Send {
-    /// Adds a token.
+    /// Adds a token. [`crate::Error::NotFound`] if there is no such user, or what it is under has ended; that does not end
+    /// before this transaction does.
     async fn insert_token(
         &mut self,
         user: UserId,
@@ -70,7 +72,7 @@ pub trait OauthWrites: Send {
     /// Notes that a token was shown.
     async fn touch_token(&mut self, id: TokenId, now: Timestamp) -> Result<()>;
 
-    /// Adds a client.
+    /// Adds a client. [`crate::Error::NotFound`] if there is no such owner.
     async fn insert_client(
         &mut self,
         owner: UserId,
@@ -91,12 +93,13 @@ pub trait OauthWrites: Send {
     async fn revoke_client(&mut self, owner: UserId, id: &ClientId, now: Timestamp)
     -> Result<bool>;
 
-    /// Adds a code.
+    /// Adds a code. [`crate::Error::NotFound`] if there is no such user or client.
     async fn insert_code(&mut self, hash: &SecretHash, new: &NewCode) -> Result<()>;
-    /// Uses a code up; of two who do so at once, one finds it fresh. A fresh one comes with a new authorization.
+    /// Uses a code up; of two who do so at once, one finds it fresh. A fresh one comes with a new authorization. One that
+    /// was used is known as such for as long as it is kept; one that was not is unknown once its client is revoked.
     async fn redeem_code(&mut self, hash: &SecretHash, now: Timestamp) -> Result<Redeemed>;
 
-    /// Adds an authorization.
+    /// Adds an authorization. [`crate::Error::NotFound`] if there is no such user, or no such client in force.
     async fn insert_authorization(
         &mut self,
         user: UserId,
@@ -104,30 +107,32 @@ pub trait OauthWrites: Send {
         grants: &Grants,
         now: Timestamp,
     ) -> Result<Authorization>;
-    /// Ends an authorization, its tokens and its refresh tokens. `false` if it has ended before.
+    /// Ends an authorization and its tokens; its refresh tokens are unknown from then on. `false` if there is none or it has
+    /// ended before.
     async fn end_authorization(&mut self, id: AuthorizationId, now: Timestamp) -> Result<bool>;
     /// The same for all authorizations of a client.
     async fn end_authorizations_of(&mut self, client: ClientRow, now: Timestamp) -> Result<()>;
-    /// The same for the authorizations that one user has given one client.
-    async fn end_authorizations_of_user(
+    /// The same for what a user let a client do earlier than in this authorization.
+    async fn end_earlier_authorizations(
         &mut self,
-        user: UserId,
-        client: ClientRow,
+        than: &Authorization,
         now: Timestamp,
     ) -> Result<()>;
 
-    /// Adds a refresh token.
+    /// Adds a refresh token. [`crate::Error::NotFound`] if there is no such authorization.
     async fn insert_refresh_token(
         &mut self,
         hash: &SecretHash,
         authorization: AuthorizationId,
         expires: Timestamp,
     ) -> Result<()>;
-    /// Spends a refresh token; of two who do so at once, one finds it unspent.
+    /// Spends a refresh token; of two who do so at once, one finds it unspent. Its authorization does not end before this
+    /// transaction does.
     async fn spend_refresh_token(&mut self, hash: &SecretHash, now: Timestamp)
     -> Result<Refreshed>;
 
-    /// Adds a device's question. [`crate::Error::Conflict`] on field `user_code` if that code is in use.
+    /// Adds a device's question. [`crate::Error::Conflict`] on field `user_code` if that code is in use, be it for a question
+    /// that has expired; [`crate::Error::NotFound`] if there is no such client.
     async fn insert_device(
         &mut self,
         device: &SecretHash,
@@ -143,13 +148,14 @@ pub trait OauthWrites: Send {
         answer: &DeviceState,
         now: Timestamp,
     ) -> Result<bool>;
-    /// How a device's question stood before this look; notes the look, and the new interval if there is one.
+    /// How a device's question stood before this look, expired or not; notes the look. `None` if there is none.
     async fn poll_device(&mut self, device: &SecretHash, now: Timestamp) -> Result<Option<Device>>;
     /// Sets how long a device is to wait.
     async fn slow_device(&mut self, device: &SecretHash, interval: u32) -> Result<()>;
     /// Removes a device's question. `false` if there is none: of two who do so at once, one gets `true`.
     async fn take_device(&mut self, device: &SecretHash) -> Result<bool>;
 
-    /// Removes what ended before that moment: codes, devices, refresh tokens, tokens, and authorizations without any.
+    /// Removes what ended before that moment: codes, devices, refresh tokens, tokens, and authorizations, also those that
+    /// were made before then and have no code, token or refresh token left.
     async fn purge_oauth(&mut self, before: Timestamp) -> Result<()>;
 }

@@ -21,7 +21,8 @@ pub trait PgpKeyReads: Send + Sync {
 /// Writing PGP keys.
 #[async_trait]
 pub trait PgpKeyWrites: Send {
-    /// Adds a key. [`crate::Error::Conflict`] on field `pgp-key` if some user has it.
+    /// Adds a key. [`crate::Error::Conflict`] on field `pgp-key` if some user has it;
+    /// [`crate::Error::NotFound`] if there is no such user.
     async fn insert_pgp_key(
         &mut self,
         user: UserId,

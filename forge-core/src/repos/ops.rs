@@ -182,29 +182,35 @@ impl ManageRepo {
     /// [`Error::NotFound`] if somebody else has just deleted it.
     pub async fn delete(self) -> Result<()> {
         self.require(Scope::Repositories, Mode::Write)?;
-        let forge = self.forge();
-        let now = forge.now();
-        let mut tx = forge.store().begin().await?;
-        let keys: Vec<_> = tx
-            .artifacts_of(self.id())
-            .await?
-            .into_iter()
-            .map(|artifact| artifact.key)
-            .collect();
-        if !tx.delete_repo(self.id()).await? {
-            return Err(Error::NotFound);
+        if self.forge().remove_repo(self.get()).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound)
         }
-        tx.enqueue(NewJob::at(now, Task::RemoveRepo(self.id())))
+    }
+}
+
+impl Forge {
+    /// Deletes a repository. `false` if it was gone already.
+    pub(crate) async fn remove_repo(&self, repo: &Repository) -> Result<bool> {
+        let now = self.now();
+        let mut tx = self.store().begin().await?;
+        let artifacts = tx.artifacts_of(repo.id).await?;
+        let keys: Vec<_> = artifacts.into_iter().map(|artifact| artifact.key).collect();
+        if !tx.delete_repo(repo.id).await? {
+            return Ok(false);
+        }
+        tx.enqueue(NewJob::at(now, Task::RemoveRepo(repo.id)))
             .await?;
         for keys in keys.chunks(KEYS_PER_JOB) {
             tx.enqueue(NewJob::at(now, Task::RemoveBlobs(keys.to_vec())))
                 .await?;
         }
-        tx.emit(forge.event(EventKind::RepoDeleted(self.get().clone()))?)
+        tx.emit(self.event(EventKind::RepoDeleted(repo.clone()))?)
             .await?;
         tx.commit().await?;
-        forge.wake();
-        Ok(())
+        self.wake();
+        Ok(true)
     }
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{NewRepo, RepoChange, RepoOrRedirect, Repository};
 use crate::clock::Timestamp;
 use crate::ids::{RepoId, UserId};
-use crate::names::RepoPath;
+use crate::names::{RepoName, RepoPath};
 use crate::{Page, Paged, Result};
 
 /// Which of an owner's repositories to list.
@@ -56,6 +56,16 @@ pub trait RepoWrites: Send {
         &mut self,
         id: RepoId,
         change: &RepoChange,
+        now: Timestamp,
+    ) -> Result<Repository>;
+    /// Gives a repository to another owner, under that name, and sets `updated`. Where it was it leaves a redirect, those
+    /// to it stay; it takes its name over from a redirect. The new owner's entry in its access list goes.
+    /// [`crate::Error::NotFound`] if it is gone; [`crate::Error::Conflict`] on field `name` if taken.
+    async fn give_repo(
+        &mut self,
+        id: RepoId,
+        owner: UserId,
+        name: &RepoName,
         now: Timestamp,
     ) -> Result<Repository>;
     /// Sets `updated`: its refs have changed. `None` if it is gone.

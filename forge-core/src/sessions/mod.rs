@@ -3,12 +3,15 @@
 //! Invariant: neither a password nor the text of a session's cookie is stored, only their hashes. It is one
 //! [`crate::identity::IdentityProvider`] among others: where the host has users, nothing here is in use.
 
+mod attempts;
 mod ops;
 mod store;
 
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 
+pub(crate) use attempts::Attempts;
+pub use ops::{COOKIE_NAME, SignIn};
 pub use store::{SessionReads, SessionWrites};
 
 /// A browser that is signed in.

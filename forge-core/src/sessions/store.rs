@@ -21,13 +21,13 @@ pub trait SessionReads: Send + Sync {
 /// Writing sessions and passwords.
 #[async_trait]
 pub trait SessionWrites: Send {
-    /// Adds a session.
+    /// Adds a session. [`crate::Error::NotFound`] if there is no such user.
     async fn insert_session(&mut self, cookie: &SecretHash, session: &Session) -> Result<()>;
     /// Ends a session. `false` if there is none.
     async fn delete_session(&mut self, cookie: &SecretHash) -> Result<bool>;
     /// Ends all sessions of a user.
     async fn delete_sessions(&mut self, user: UserId) -> Result<()>;
-    /// Sets the hash of a user's password.
+    /// Sets the hash of a user's password. [`crate::Error::NotFound`] if there is no such user.
     async fn set_password(&mut self, user: UserId, phc: &str) -> Result<()>;
     /// Removes the sessions that have expired before that moment.
     async fn purge_sessions(&mut self, before: Timestamp) -> Result<()>;

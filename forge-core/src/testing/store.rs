@@ -2,25 +2,39 @@
 //!
 //! Invariant: each guarantee is tried with users of its own, so one database does for all of them, and for many runs.
 //! Only the queue and the list of unsettled pushes are shared: both must be empty, and nobody else may be working on them.
+//! What is purged is older than anything else here.
 //! Durability is not tried here, since that takes killing the process.
 
 mod accounts;
+mod audit;
+mod authorizations;
+mod clients;
+mod codes;
+mod deletion;
+mod devices;
 mod imports;
 mod keys;
+mod pgp_keys;
+mod profiles;
 mod pushes;
 mod queue;
 mod repos;
+mod sessions;
 mod shared;
+mod tokens;
 mod transactions;
 
 use crate::access::Grants;
 use crate::clock::Timestamp;
 use crate::names::{RepoName, RepoPath, UserName};
-use crate::oauth::{NewToken, SecretHash, Token, TokenOrigin};
-use crate::repos::{NewRepo, RepoOrRedirect, Repository, Visibility};
+use crate::oauth::{
+    Authorization, Client, ClientId, ClientKind, NewClient, NewToken, SecretHash, Token,
+    TokenOrigin,
+};
+use crate::repos::{NewRepo, Owner, RepoOrRedirect, Repository, Visibility};
 use crate::store::{Store, Tx};
 use crate::users::{NewUser, User};
-use crate::{Entropy as _, Error, Result, SystemEntropy};
+use crate::{Entropy as _, Error, Page, Paged, Result, SystemEntropy};
 
 /// Tries everything that [`Store`] promises on a store whose tables are up to date.
 ///
@@ -28,9 +42,19 @@ use crate::{Entropy as _, Error, Result, SystemEntropy};
 /// If a promise is broken.
 pub async fn store(store: &dyn Store) {
     Box::pin(accounts::all(store)).await;
+    Box::pin(profiles::all(store)).await;
+    Box::pin(sessions::all(store)).await;
+    Box::pin(audit::all(store)).await;
+    Box::pin(tokens::all(store)).await;
+    Box::pin(clients::all(store)).await;
+    Box::pin(authorizations::all(store)).await;
+    Box::pin(codes::all(store)).await;
+    Box::pin(devices::all(store)).await;
+    Box::pin(deletion::all(store)).await;
     Box::pin(repos::all(store)).await;
     Box::pin(shared::all(store)).await;
     Box::pin(keys::all(store)).await;
+    Box::pin(pgp_keys::all(store)).await;
     Box::pin(imports::all(store)).await;
     Box::pin(pushes::all(store)).await;
     Box::pin(transactions::all(store)).await;
@@ -57,6 +81,25 @@ fn a_name() -> UserName {
 
 fn a_hash() -> SecretHash {
     SecretHash(random())
+}
+
+/// An address that nobody has.
+fn an_address() -> String {
+    format!("\u{e9}va+{}@example.org", a_name())
+}
+
+/// A public name that no client has.
+fn a_client_id() -> ClientId {
+    format!("{:016x}", u64::from_le_bytes(random()))
+        .parse()
+        .expect("a good name")
+}
+
+fn owner(user: &User) -> Owner {
+    Owner {
+        id: user.id,
+        name: user.name.clone(),
+    }
 }
 
 fn repo_name(name: &str) -> RepoName {
@@ -126,6 +169,57 @@ async fn a_user(store: &dyn Store) -> User {
     changed(store, async |tx| tx.insert_user(&new, at(0)).await).await
 }
 
+async fn a_client(store: &dyn Store, owner: &User) -> Client {
+    let new = NewClient {
+        kind: ClientKind::Confidential,
+        name: "a client".to_owned(),
+        description: None,
+        url: None,
+        redirect_uri: "https://example.org/back".to_owned(),
+    };
+    changed(store, async |tx| {
+        let secret = a_hash();
+        tx.insert_client(owner.id, &a_client_id(), Some(&secret), &new, at(0))
+            .await
+    })
+    .await
+}
+
+async fn an_authorization(
+    store: &dyn Store,
+    user: &User,
+    client: &Client,
+    now: Timestamp,
+) -> Authorization {
+    let grants = some_grants();
+    changed(store, async |tx| {
+        tx.insert_authorization(user.id, client.id, &grants, now)
+            .await
+    })
+    .await
+}
+
+fn some_grants() -> Grants {
+    Grants::parse_oauth2("git.sr.ht/OBJECTS:RW meta.sr.ht/PROFILE").expect("grants")
+}
+
+/// A token that lasts until a second after [`at`]'s zero.
+async fn a_token_under(store: &dyn Store, under: &Authorization, hash: &SecretHash) -> Token {
+    let (new, origin) = (new_token(at(1_000_000)), origin(under));
+    changed(store, async |tx| {
+        tx.insert_token(under.user, hash, &new, &origin, at(0))
+            .await
+    })
+    .await
+}
+
+fn origin(under: &Authorization) -> TokenOrigin {
+    TokenOrigin {
+        authorization: Some(under.id),
+        ..TokenOrigin::default()
+    }
+}
+
 async fn a_repo(store: &dyn Store, owner: &User, name: &str) -> Repository {
     let new = new_repo(name, Visibility::Public);
     changed(store, async |tx| {
@@ -151,4 +245,27 @@ async fn found(store: &dyn Store, path: &RepoPath) -> Option<RepoOrRedirect> {
 /// The token of that hash.
 async fn token(store: &dyn Store, hash: &SecretHash) -> Option<(Token, User)> {
     store.token_by_hash(hash).await.expect("the token is read")
+}
+
+/// A list of five, walked through by twos.
+async fn walked<T>(list: impl AsyncFn(Page) -> Result<Paged<T>>) -> Vec<T> {
+    let (mut seen, mut start) = (Vec::new(), None);
+    loop {
+        let page = list(Page { start, size: 2 }).await.expect("a page");
+        assert_eq!(page.total, 5);
+        assert!(page.results.len() <= 2);
+        seen.extend(page.results);
+        start = page.next;
+        if start.is_none() {
+            return seen;
+        }
+    }
+}
+
+/// The one list of a user, which is short.
+async fn listed<T>(page: impl Future<Output = Result<Paged<T>>>) -> Vec<T> {
+    let page = page.await.expect("a page");
+    assert_eq!(page.total, page.results.len() as u64);
+    assert_eq!(page.next, None);
+    page.results
 }

@@ -2,9 +2,14 @@
 //!
 //! Invariant: a user's name never changes and is unique. Passwords, keys and sessions are not here.
 
+mod deletion;
 mod ops;
+mod profile;
 mod store;
 
+use serde::{Deserialize, Serialize};
+
+pub use profile::ProfileEdit;
 pub use store::{UserReads, UserWrites};
 
 use crate::clock::Timestamp;
@@ -13,7 +18,7 @@ use crate::names::UserName;
 use crate::pgp_keys::PgpFingerprint;
 
 /// A user.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Row number.
     pub id: UserId,

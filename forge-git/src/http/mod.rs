@@ -60,6 +60,7 @@ async fn serve(transport: &Transport, request: Request<Body>) -> Response<Body> 
     };
     let is_anonymous = caller.actor() == Actor::Anonymous;
     let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let caller = caller.from_address(address);
     let guest = Guest {
         transport,
         caller,

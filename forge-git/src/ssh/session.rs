@@ -77,7 +77,8 @@ impl Session {
 
     async fn authenticate(&self) -> Result<Caller, Error> {
         let forge = self.host.transport.forge();
-        forge.authenticate(Credentials::SshKey(self.key)).await
+        let caller = forge.authenticate(Credentials::SshKey(self.key)).await?;
+        Ok(caller.from_address(Some(self.address)))
     }
 }
 

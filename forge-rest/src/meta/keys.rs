@@ -7,24 +7,23 @@ use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use forge_core::keys::{Fingerprint, PublicKey, SshKey};
 use forge_core::{Error, KeyId};
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use super::number;
 use crate::body::Fields;
 use crate::caller::{Anyone, Auth};
 use crate::error::Result;
 use crate::git::App;
 use crate::git::users::Short;
 use crate::page::{self, Start};
-use crate::target::{text, user_name};
 use crate::time::TimestampStyle;
 
 /// The field of a new key; what an error names, too.
@@ -144,28 +143,6 @@ pub(crate) async fn find(
     Ok(Json(View::public(&key, app.time)))
 }
 
-/// `GET /~:user.keys`: all keys of a user as a file for `authorized_keys(5)`.
-pub(crate) async fn file(Anyone(caller): Anyone, uri: Uri) -> Result<Response> {
-    let page = text(uri.path().trim_start_matches('/'))?;
-    let user = user_name(page.strip_suffix(".keys").ok_or(Error::NotFound)?)?;
-    let mut lines = String::new();
-    for key in caller.ssh_keys_of(&user).await? {
-        lines.push_str(key.key.line());
-        lines.push('\n');
-    }
-    let headers = [
-        (CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    Ok((headers, lines).into_response())
-}
-
-/// The number at the end of a path; what is none is a key that does not exist.
 fn id(uri: &Uri) -> Result<KeyId> {
-    let text = uri.path().rsplit('/').next().unwrap_or_default();
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::NotFound.into());
-    }
-    let id = text.parse().map_err(|_| Error::NotFound)?;
-    Ok(KeyId(id))
+    Ok(KeyId(number(uri)?))
 }

@@ -1,32 +1,119 @@
-//! The meta service: meta.sr.ht's REST API (seed 003). So far its version and SSH keys.
+//! The meta service: meta.sr.ht's REST API (seed 003), OAuth, and the pages of both.
 //!
 //! Invariant: unlike on the git service, a trailing slash counts: the blob of a key may end in one.
 
+mod audit;
+mod confirm;
+mod files;
 mod keys;
+mod login;
+mod oauth;
+mod oauth2;
+mod pgp;
+mod profile;
+mod site;
 
-use forge_core::Forge;
-use forge_core::http::Routes;
-use http::Method;
+use std::sync::Arc;
 
+use forge_core::http::{Body, Routes};
+use forge_core::{Error, Forge, Identity};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+};
+use http::{HeaderValue, Method, Request, Uri};
+use tower::{ServiceExt as _, service_fn};
+
+pub use self::site::Templates;
+use self::site::{Site, with_page};
+
+use crate::error::Result;
 use crate::git::{App, version};
 use crate::table::{Endpoint, Table};
 use crate::time::TimestampStyle;
 
+/// Addresses that programs in browsers may ask, too, as on meta.sr.ht.
+const SHARED: [&str; 4] = [
+    "/.well-known/oauth-authorization-server",
+    "/oauth2/access-token",
+    "/oauth2/introspect",
+    "/oauth2/revoke",
+];
+
 /// The routes, to be mounted at the meta service's origin.
 #[must_use]
-pub fn routes(forge: Forge, time: TimestampStyle) -> Routes {
-    table().serve(App::new(forge, time))
+pub fn routes(forge: Forge, time: TimestampStyle, templates: Templates) -> Routes {
+    let api = table().serve(App::new(forge.clone(), time));
+    let site = Site::new(forge, Arc::new(templates));
+    let pages = pages().serve(site.clone());
+    Routes::new(service_fn(move |request: Request<Body>| {
+        let path = request.uri().path();
+        let is_page = claims(path, site.forge.identity());
+        let is_shared = SHARED.contains(&path);
+        let routes = if is_page { pages.clone() } else { api.clone() };
+        let site = site.clone();
+        async move {
+            let mut response = with_page(&site, routes.oneshot(request).await?);
+            if is_shared {
+                let headers = response.headers_mut();
+                for (name, value) in [
+                    (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+                    (ACCESS_CONTROL_ALLOW_METHODS, "OPTIONS, GET, POST"),
+                    (ACCESS_CONTROL_ALLOW_HEADERS, "Content-Type, Authorization"),
+                ] {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            Ok(response)
+        }
+    }))
+}
+
+/// Whether a path below the meta service's origin is one of its pages or of the addresses of OAuth. The API and the
+/// files of keys are not among them. There are none where nobody knows who is signed in.
+#[must_use]
+pub fn claims(path: &str, identity: &Identity) -> bool {
+    if matches!(identity, Identity::Nobody) {
+        return false;
+    }
+    let is_below = |root: &str| {
+        let rest = path.strip_prefix(root);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    [
+        "/oauth",
+        "/oauth2",
+        "/.well-known/oauth-authorization-server",
+    ]
+    .into_iter()
+    .any(is_below)
+        || path == "/profile/confirm-email"
+        || (matches!(identity, Identity::Passwords) && matches!(path, "/login" | "/logout"))
 }
 
 /// What the routes serve.
 #[must_use]
 pub fn endpoints() -> Vec<Endpoint> {
-    table().endpoints()
+    let mut endpoints = table().endpoints();
+    endpoints.extend(pages().endpoints());
+    endpoints
+}
+
+fn pages() -> Table<Site> {
+    let mut table = Table::default();
+    oauth2::routes(&mut table);
+    oauth::routes(&mut table);
+    login::routes(&mut table);
+    confirm::routes(&mut table);
+    table
 }
 
 fn table() -> Table {
     let mut table = Table::default();
     table.get("/api/version", version);
+
+    table.get("/api/user/profile", profile::get);
+    table.add(Method::PUT, "/api/user/profile", profile::update);
+    table.get("/api/user/audit-log", audit::list);
 
     table.get("/api/user/ssh-keys", keys::list);
     table.add(Method::POST, "/api/user/ssh-keys", keys::create);
@@ -34,7 +121,23 @@ fn table() -> Table {
     table.add(Method::PUT, "/api/user/ssh-keys/{id}", keys::touch);
     table.add(Method::DELETE, "/api/user/ssh-keys/{id}", keys::delete);
     table.get("/api/ssh-key/{*blob}", keys::find);
-    // `/~{user}.keys`: the router knows no endings.
-    table.get("/~{page}", keys::file);
+
+    table.get("/api/user/pgp-keys", pgp::list);
+    table.add(Method::POST, "/api/user/pgp-keys", pgp::create);
+    table.get("/api/user/pgp-keys/{id}", pgp::get);
+    table.add(Method::DELETE, "/api/user/pgp-keys/{id}", pgp::delete);
+    table.get("/api/pgp-key/{fpr}", pgp::find);
+
+    // `/~{user}.keys` and `/~{user}.pgp`: the router knows no endings.
+    table.get("/~{page}", files::get);
     table
+}
+
+/// The number at the end of a path; what is none is something that does not exist.
+fn number(uri: &Uri) -> Result<i64> {
+    let text = uri.path().rsplit('/').next().unwrap_or_default();
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::NotFound.into());
+    }
+    Ok(text.parse().map_err(|_| Error::NotFound)?)
 }

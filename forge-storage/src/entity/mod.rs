@@ -5,13 +5,22 @@
 
 pub(crate) mod acls;
 pub(crate) mod artifacts;
+pub(crate) mod audit;
+pub(crate) mod authorizations;
+pub(crate) mod clients;
+pub(crate) mod codes;
 pub(crate) mod deploy_keys;
+pub(crate) mod devices;
 pub(crate) mod imports;
 pub(crate) mod jobs;
+pub(crate) mod passwords;
+pub(crate) mod pgp_keys;
 pub(crate) mod plugins;
 pub(crate) mod pushes;
 pub(crate) mod redirects;
+pub(crate) mod refresh_tokens;
 pub(crate) mod repos;
+pub(crate) mod sessions;
 pub(crate) mod ssh_keys;
 pub(crate) mod tokens;
 pub(crate) mod users;

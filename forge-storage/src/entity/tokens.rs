@@ -15,6 +15,11 @@ pub struct Model {
     pub expires: Micros,
     pub grants: String,
     pub comment: Option<String>,
+    pub last_used: Option<Micros>,
+    pub hint: String,
+    pub is_legacy: bool,
+    /// Under what a client got it.
+    pub authorization_id: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -17,6 +17,14 @@ pub struct Model {
     pub location: Option<String>,
     pub bio: Option<String>,
     pub suspended: Option<String>,
+    /// A fingerprint in hex digits.
+    pub pgp_key: Option<String>,
+    /// An address that waits to be confirmed, under which code, since when.
+    pub parked_email: Option<String>,
+    pub parked_code: Option<Vec<u8>>,
+    pub parked: Option<Micros>,
+    /// From then on there is nothing left but the name.
+    pub deleted: Option<Micros>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -7,6 +7,7 @@ mod columns;
 mod m0001_tables;
 mod m0002_transport;
 mod m0003_imports;
+mod m0004_accounts;
 mod plugins;
 
 use forge_core::{Migration, Result};
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_tables::Tables),
             Box::new(m0002_transport::Transport),
             Box::new(m0003_imports::Imports),
+            Box::new(m0004_accounts::Accounts),
         ]
     }
 

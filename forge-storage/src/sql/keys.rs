@@ -76,6 +76,7 @@ impl<S: Source> KeyReads for Sql<S> {
         let row = Entity::find()
             .filter(Column::Fingerprint.eq(bytes(fingerprint)))
             .find_also_related(users::Entity)
+            .filter(users::Column::Deleted.is_null())
             .one(self.conn())
             .await
             .map_err(failed)?;

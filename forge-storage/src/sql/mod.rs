@@ -5,12 +5,16 @@
 
 mod acls;
 mod artifacts;
+mod audit;
+mod deletion;
 mod events;
 mod imports;
 mod keys;
 mod oauth;
+mod pgp_keys;
 mod pushes;
 mod repos;
+mod sessions;
 mod users;
 
 use forge_core::repos::Owner;

@@ -49,6 +49,8 @@ const COLUMNS: [Column; 7] = [
 const OWNER: &str = "owner";
 /// The name of the repository that a redirect leads to.
 const MOVED_TO: &str = "moved_to";
+/// The name of that repository's owner.
+const HELD_BY: &str = "held_by";
 
 fn rows() -> Select<Entity> {
     Entity::find()
@@ -144,7 +146,7 @@ async fn repo_by_path(
     conn: &impl ConnectionTrait,
     path: &RepoPath,
 ) -> Result<Option<RepoOrRedirect>> {
-    let (named, target) = ("named", "target");
+    let (named, target, holder) = ("named", "target", "holder");
     let of_name = |table: &'static str| {
         Expr::col((table, Column::OwnerId))
             .equals((users::Entity, users::Column::Id))
@@ -154,6 +156,7 @@ async fn repo_by_path(
         .columns(COLUMNS.map(|column| (named, column)))
         .expr_as(Expr::col((users::Entity, users::Column::Name)), OWNER)
         .expr_as(Expr::col((target, Column::Name)), MOVED_TO)
+        .expr_as(Expr::col((holder, users::Column::Name)), HELD_BY)
         .from(users::Entity)
         .join_as(JoinType::LeftJoin, Entity, named, of_name(named))
         .join_as(
@@ -171,6 +174,12 @@ async fn repo_by_path(
             target,
             Expr::col((target, Column::Id)).equals(("redirect", redirects::Column::RepoId)),
         )
+        .join_as(
+            JoinType::LeftJoin,
+            users::Entity,
+            holder,
+            Expr::col((holder, users::Column::Id)).equals((target, Column::OwnerId)),
+        )
         .and_where(users::Column::Name.eq(path.owner.as_str()))
         .take();
     let Some(row) = conn.query_one(&query).await.map_err(failed)? else {
@@ -182,12 +191,12 @@ async fn repo_by_path(
         return Ok(Some(RepoOrRedirect::Repository(repository(row)?)));
     }
     let name: Option<String> = row.try_get("", MOVED_TO).map_err(failed)?;
-    let Some(name) = name else {
+    let holder: Option<String> = row.try_get("", HELD_BY).map_err(failed)?;
+    let (Some(name), Some(holder)) = (name, holder) else {
         return Ok(None);
     };
     Ok(Some(RepoOrRedirect::Moved(RepoPath {
-        // A repository never changes hands.
-        owner: path.owner.clone(),
+        owner: stored(&holder, "user name")?,
         name: stored(&name, "repository name")?,
     })))
 }
@@ -257,6 +266,36 @@ impl RepoWrites for Sql<Transaction> {
             remove_redirect(tx, owner, new).await?;
             leave_redirect(tx, owner, old, id).await?;
         }
+        by_id(tx, id.0).await?.ok_or(Error::NotFound)
+    }
+
+    async fn give_repo(
+        &mut self,
+        id: RepoId,
+        owner: UserId,
+        name: &RepoName,
+        now: Timestamp,
+    ) -> Result<Repository> {
+        let tx = self.write(Table::Cached);
+        let (old_owner, old_name) = locked_name(tx, id).await?;
+        Entity::update_many()
+            .col_expr(Column::OwnerId, Expr::value(owner.0))
+            .col_expr(Column::Name, Expr::value(name.as_str()))
+            .col_expr(Column::Updated, Expr::value(Micros::from(now)))
+            .filter(Column::Id.eq(id.0))
+            .exec(tx)
+            .await
+            .map_err(|error| refused(error, taken))?;
+        remove_redirect(tx, owner.0, name).await?;
+        if (old_owner, old_name.as_str()) != (owner.0, name.as_str()) {
+            leave_redirect(tx, old_owner, old_name, id).await?;
+        }
+        acls::Entity::delete_many()
+            .filter(acls::Column::RepoId.eq(id.0))
+            .filter(acls::Column::UserId.eq(owner.0))
+            .exec(tx)
+            .await
+            .map_err(failed)?;
         by_id(tx, id.0).await?.ok_or(Error::NotFound)
     }
 

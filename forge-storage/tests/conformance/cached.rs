@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use forge_core::Grants;
-use forge_core::oauth::{NewToken, OauthReads as _, SecretHash};
+use forge_core::oauth::{NewToken, OauthReads as _, SecretHash, TokenOrigin};
 use forge_core::store::Store as _;
 
 use crate::databases::sqlite;
@@ -20,7 +20,7 @@ async fn a_commit_is_carried_through_when_its_caller_goes() {
     };
     let mut tx = store.begin().await.expect("a transaction");
     let token = tx
-        .insert_token(user, &hash, &new, now())
+        .insert_token(user, &hash, &new, &TokenOrigin::default(), now())
         .await
         .expect("a token");
     tx.commit().await.expect("a commit");
@@ -61,7 +61,7 @@ async fn a_revoked_token_is_never_seen_alive_after_the_commit() {
         };
         let mut tx = store.begin().await.expect("a transaction");
         let token = tx
-            .insert_token(user, &hash, &new, now())
+            .insert_token(user, &hash, &new, &TokenOrigin::default(), now())
             .await
             .expect("a token");
         tx.commit().await.expect("a commit");

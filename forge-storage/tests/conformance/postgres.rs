@@ -6,7 +6,7 @@ use forge_storage::SqlStore;
 use sea_orm::ConnectionTrait as _;
 
 use crate::databases::{migrated, with_postgres};
-use crate::shared::{check_plugins_migrations, check_unreadable_jobs};
+use crate::shared::{check_plugins_migrations, check_shared_addresses, check_unreadable_jobs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_the_contract() {
@@ -73,6 +73,11 @@ async fn processes_that_start_together_migrate_once() {
 #[tokio::test]
 async fn a_plugins_migration_runs_once_and_whole() {
     with_postgres(async |url| check_plugins_migrations(&migrated(url).await).await).await;
+}
+
+#[tokio::test]
+async fn an_address_that_two_users_had_stays_with_the_first() {
+    with_postgres(async |url| check_shared_addresses(&migrated(url).await).await).await;
 }
 
 #[tokio::test]

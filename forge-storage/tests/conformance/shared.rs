@@ -4,7 +4,7 @@ use forge_core::events::{NewJob, Task};
 use forge_core::names::UserName;
 use forge_core::store::Store as _;
 use forge_core::testing::FixedClock;
-use forge_core::users::NewUser;
+use forge_core::users::{NewUser, UserReads as _};
 use forge_core::{Clock as _, Error, Migration, RepoId, Timestamp, UserId};
 use forge_storage::SqlStore;
 use sea_orm::{ConnectionTrait as _, Statement};
@@ -113,4 +113,39 @@ pub(crate) async fn check_unreadable_jobs(store: &SqlStore) {
         value(store, "SELECT count(*) FROM forge_job WHERE dead = false").await,
         "4"
     );
+}
+
+/// Puts the tables back to where two users could have the same address.
+const FORGET_ACCOUNTS: &str = "
+    DROP INDEX forge_user_email; DROP INDEX forge_user_parked_code; DROP INDEX forge_acl_user_id;
+    DROP INDEX forge_token_user_id_id; DROP INDEX forge_token_authorization_id;
+    DROP INDEX forge_token_expires;
+    DROP TABLE forge_audit; DROP TABLE forge_pgp_key; DROP TABLE forge_session;
+    DROP TABLE forge_password; DROP TABLE forge_device; DROP TABLE forge_refresh_token;
+    DROP TABLE forge_code; DROP TABLE forge_authorization; DROP TABLE forge_oauth_client;
+    ALTER TABLE forge_user DROP COLUMN pgp_key; ALTER TABLE forge_user DROP COLUMN parked_email;
+    ALTER TABLE forge_user DROP COLUMN parked_code; ALTER TABLE forge_user DROP COLUMN parked;
+    ALTER TABLE forge_user DROP COLUMN deleted; ALTER TABLE forge_token DROP COLUMN last_used;
+    ALTER TABLE forge_token DROP COLUMN hint; ALTER TABLE forge_token DROP COLUMN is_legacy;
+    ALTER TABLE forge_token DROP COLUMN authorization_id;
+    DELETE FROM forge_migration WHERE version = 'm0004_accounts';
+    UPDATE forge_user SET email = 'shared@example.org' WHERE name IN ('alice', 'bob');
+    UPDATE forge_user SET email = 'own@example.org' WHERE name = 'carol';";
+
+pub(crate) async fn check_shared_addresses(store: &SqlStore) {
+    for name in ["alice", "bob", "carol", "dave"] {
+        add_user(store, name).await;
+    }
+    let conn = store.connection();
+    let before = conn.execute_unprepared(FORGET_ACCOUNTS).await;
+    before.expect("the tables as they were");
+    store.migrate(&[]).await.expect("the tables as they are");
+    let mut addresses = Vec::new();
+    for user in ["alice", "bob", "carol", "dave"] {
+        let read = store.user_by_name(&name(user)).await.expect("a read");
+        addresses.push(read.expect("the user").email);
+    }
+    let expected = ["shared@example.org", "", "own@example.org", ""];
+    let expected = expected.map(|address| Some(address.to_owned()).filter(|text| !text.is_empty()));
+    assert_eq!(addresses, expected, "it stays with whoever came first");
 }

@@ -10,7 +10,8 @@ use sea_orm::ConnectionTrait as _;
 
 use crate::databases::{sqlite, sqlite_url};
 use crate::shared::{
-    add_user, check_plugins_migrations, check_unreadable_jobs, name, new_user, now, value,
+    add_user, check_plugins_migrations, check_shared_addresses, check_unreadable_jobs, name,
+    new_user, now, value,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,7 +137,7 @@ async fn migrating_again_changes_nothing() {
     assert_eq!(value(&store, schema).await, before);
     assert_eq!(
         value(&store, "SELECT count(*) FROM forge_migration").await,
-        "3"
+        "4"
     );
     assert!(
         store
@@ -150,6 +151,12 @@ async fn migrating_again_changes_nothing() {
 async fn a_plugins_migration_runs_once_and_whole() {
     let dir = tempfile::tempdir().expect("a directory");
     check_plugins_migrations(&sqlite(&dir).await).await;
+}
+
+#[tokio::test]
+async fn an_address_that_two_users_had_stays_with_the_first() {
+    let dir = tempfile::tempdir().expect("a directory");
+    check_shared_addresses(&sqlite(&dir).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

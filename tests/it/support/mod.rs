@@ -2,6 +2,7 @@
 
 pub(crate) mod database;
 pub(crate) mod fixture;
+pub(crate) mod mails;
 mod personas;
 pub(crate) mod process;
 pub(crate) mod site;
@@ -246,7 +247,12 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body.into())).expect("a request");
+        self.send(request.body(Full::new(body.into())).expect("a request"))
+            .await
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let response = self
             .app
             .service()

@@ -22,6 +22,8 @@ pub(super) async fn all(store: &dyn Store) {
     a_new_repository_takes_a_name_over_from_a_redirect(store).await;
     a_renamed_repository_takes_a_name_over_from_a_redirect(store).await;
     a_repository_can_have_its_old_name_back(store).await;
+    a_repository_is_given_away_and_found_where_it_was(store).await;
+    a_taken_name_cannot_be_given_away_to(store).await;
     a_deleted_repository_is_gone_with_its_names(store).await;
     numbers_are_not_used_again(store).await;
     lists_show_what_the_reader_may_know_of(store).await;
@@ -239,6 +241,68 @@ async fn a_repository_can_have_its_old_name_back(store: &dyn Store) {
     let repo = renamed(store, &repo, "a", at(2)).await;
     assert_leads(store, &owner, "a", Some(&repo)).await;
     assert_leads(store, &owner, "b", Some(&repo)).await;
+}
+
+async fn a_repository_is_given_away_and_found_where_it_was(store: &dyn Store) {
+    let (owner, heir) = (a_user(store).await, a_user(store).await);
+    let repo = a_repo(store, &owner, "a").await;
+    let repo = renamed(store, &repo, "b", at(1)).await;
+    // The heir has a redirect of that name, which ends.
+    let other = a_repo(store, &heir, "b").await;
+    let other = renamed(store, &other, "other", at(1)).await;
+    changed(store, async |tx| {
+        tx.put_acl(repo.id, heir.id, Mode::Write, at(1)).await
+    })
+    .await;
+    let name = repo_name("b");
+    let given = changed(store, async |tx| {
+        tx.give_repo(repo.id, heir.id, &name, at(2)).await
+    })
+    .await;
+    let expected = Repository {
+        updated: at(2),
+        owner: Owner {
+            id: heir.id,
+            name: heir.name.clone(),
+        },
+        ..repo
+    };
+    assert_eq!(given, expected);
+    assert_leads(store, &heir, "b", Some(&given)).await;
+    assert_leads(store, &heir, "other", Some(&other)).await;
+    for name in ["a", "b"] {
+        let led = found(store, &path(&owner, name)).await;
+        assert_eq!(led, Some(RepoOrRedirect::Moved(given.path())), "{name}");
+    }
+    let mode = store.acl_mode(given.id, heir.id).await.expect("a read");
+    assert_eq!(mode, None);
+    for (user, count) in [(&owner, 0), (&heir, 2)] {
+        let page = store.repos_of(user.id, Listing::All, Page::default()).await;
+        assert_eq!(page.expect("a list").total, count);
+    }
+    // The old owner may use the name again.
+    let anew = a_repo(store, &owner, "b").await;
+    assert_leads(store, &owner, "b", Some(&anew)).await;
+}
+
+async fn a_taken_name_cannot_be_given_away_to(store: &dyn Store) {
+    let (owner, heir) = (a_user(store).await, a_user(store).await);
+    let repo = a_repo(store, &owner, "a").await;
+    let other = a_repo(store, &heir, "a").await;
+    let name = repo_name("a");
+    let error = refused(store, async |tx| {
+        tx.give_repo(repo.id, heir.id, &name, at(1)).await
+    })
+    .await;
+    assert_conflict(&error, "name");
+    assert_leads(store, &owner, "a", Some(&repo)).await;
+    assert_leads(store, &heir, "a", Some(&other)).await;
+    changed(store, async |tx| tx.delete_repo(repo.id).await).await;
+    let error = refused(store, async |tx| {
+        tx.give_repo(repo.id, heir.id, &name, at(1)).await
+    })
+    .await;
+    assert_not_found(&error);
 }
 
 async fn a_deleted_repository_is_gone_with_its_names(store: &dyn Store) {

@@ -1,0 +1,319 @@
+//! From a user's consent to a client's tokens.
+
+use chrono::TimeDelta;
+
+use super::super::{
+    Authorization, Client, ClientKind, Code, NewCode, NewToken, Redeemed, Refreshed, Secret,
+    SecretHash, Token, TokenOrigin,
+};
+use super::tokens::new_text;
+use crate::access::{Account, ActingClient, Grants};
+use crate::clock::Timestamp;
+use crate::users::User;
+use crate::{Error, Result};
+
+/// How long a code lives (RFC 6749 4.1.2 recommends ten minutes at most).
+const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
+/// How long a code of the older scheme lives, as on meta.sr.ht.
+const EXCHANGE_LIFE: TimeDelta = TimeDelta::minutes(15);
+/// How long an access token lives of a client that can refresh it.
+const ACCESS_LIFE: TimeDelta = TimeDelta::days(1);
+/// How long a refresh token lives, unless it is used.
+const REFRESH_LIFE: TimeDelta = TimeDelta::days(366);
+/// How long a token of the older scheme lives.
+const LEGACY_LIFE: TimeDelta = TimeDelta::days(365);
+
+/// What a user consents to.
+#[derive(Debug, Clone)]
+pub struct Consent<'a> {
+    /// Whom the user lets.
+    pub client: &'a Client,
+    /// What, at most.
+    pub grants: Grants,
+    /// The redirect URI that the request named.
+    pub redirect_uri: Option<String>,
+    /// What the exchange must match (RFC 7636).
+    pub challenge: Option<String>,
+}
+
+/// What a client gets.
+#[derive(Debug)]
+pub struct Issued {
+    /// The access token.
+    pub token: Secret,
+    /// From when on it means nobody.
+    pub expires: Timestamp,
+    /// What it may do.
+    pub grants: Grants,
+    /// What gets the next one; `None` in the older scheme.
+    pub refresh: Option<Secret>,
+}
+
+/// What there is to say of a token to a client (RFC 7662 2.2).
+#[derive(Debug)]
+pub struct Found {
+    /// The token; of a refresh token, nothing but its times and grants is told.
+    pub grants: Grants,
+    /// Who authorized it.
+    pub user: User,
+    /// Since when; `None` for a refresh token.
+    pub issued: Option<Timestamp>,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+impl Account {
+    /// Lets a client do something: the code for it, which goes by way of the user's browser. For pages.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn consent(&self, to: Consent<'_>) -> Result<Secret> {
+        self.require_session()?;
+        let forge = self.forge();
+        let life = match to.client.kind {
+            ClientKind::Legacy => EXCHANGE_LIFE,
+            ClientKind::Public | ClientKind::Confidential => CODE_LIFE,
+        };
+        let code = Secret::generate("", forge.entropy())?;
+        let new = NewCode {
+            client: to.client.id,
+            user: self.user().id,
+            grants: to.grants,
+            redirect_uri: to.redirect_uri,
+            challenge: to.challenge,
+            expires: forge.now() + life,
+        };
+        let mut tx = forge.store().begin().await?;
+        tx.insert_code(&code.hash(), &new).await?;
+        let action = match to.client.kind {
+            ClientKind::Legacy => "oauth token issued",
+            ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 access grant issued",
+        };
+        let details = format!("{} ({})", to.client.name, to.client.client_id);
+        self.note(&mut *tx, action, details).await?;
+        tx.commit().await?;
+        Ok(code)
+    }
+}
+
+impl ActingClient {
+    /// Uses a code up. One that was used before ends what it led to: somebody else has it, too. One that was made for
+    /// another client is used up as well, and `None`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn redeem(&self, code: &str) -> Result<Option<Code>> {
+        let now = self.forge().now();
+        let mut tx = self.forge().store().begin().await?;
+        let code = match tx.redeem_code(&SecretHash::of(code), now).await? {
+            Redeemed::Unknown => return Ok(None),
+            Redeemed::Reused(authorization) => {
+                tx.end_authorization(authorization, now).await?;
+                None
+            }
+            Redeemed::Fresh(code) if code.code.client == self.client().id => Some(*code),
+            Redeemed::Fresh(code) => {
+                tx.end_authorization(code.authorization.id, now).await?;
+                None
+            }
+        };
+        tx.commit().await?;
+        Ok(code)
+    }
+
+    /// Ends an authorization that this client could not prove to be its own.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn discard(&self, authorization: &Authorization) -> Result<()> {
+        let mut tx = self.forge().store().begin().await?;
+        tx.end_authorization(authorization.id, self.forge().now())
+            .await?;
+        tx.commit().await
+    }
+
+    /// The first tokens of an authorization.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if its user is suspended.
+    pub async fn issue(&self, authorization: &Authorization) -> Result<Issued> {
+        let forge = self.forge();
+        self.check_standing(authorization).await?;
+        let mut tx = forge.store().begin().await?;
+        if self.client().kind == ClientKind::Legacy {
+            // One token for each user and client, as on meta.sr.ht: the newest.
+            tx.end_earlier_authorizations(authorization, forge.now())
+                .await?;
+        }
+        let issued = self
+            .insert(&mut *tx, authorization, authorization.grants.clone())
+            .await?;
+        tx.commit().await?;
+        Ok(issued)
+    }
+
+    /// The authorization that a refresh token belongs to, if it is this client's; the token is not spent by that.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn authorization_of(&self, refresh: &str) -> Result<Option<Authorization>> {
+        let (store, now) = (self.forge().store(), self.forge().now());
+        let found = store.refresh_token(&SecretHash::of(refresh), now).await?;
+        let found = found.map(|(authorization, _)| authorization);
+        Ok(found.filter(|found| found.client == self.client().id))
+    }
+
+    /// Spends a refresh token for new tokens, the access token with fewer grants if that is asked for. A refresh token
+    /// that was spent before ends its authorization, and is `None`.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] if its user is suspended.
+    pub async fn refresh(&self, refresh: &str, grants: Option<&Grants>) -> Result<Option<Issued>> {
+        let Some(known) = self.authorization_of(refresh).await? else {
+            return Ok(None);
+        };
+        self.check_standing(&known).await?;
+        let now = self.forge().now();
+        let mut tx = self.forge().store().begin().await?;
+        let authorization = match tx
+            .spend_refresh_token(&SecretHash::of(refresh), now)
+            .await?
+        {
+            Refreshed::Unknown => return Ok(None),
+            Refreshed::Reused(authorization) => {
+                tx.end_authorization(authorization, now).await?;
+                tx.commit().await?;
+                return Ok(None);
+            }
+            Refreshed::Spent(authorization) => authorization,
+        };
+        let grants = grants.filter(|wanted| authorization.grants.cover(wanted));
+        let grants = grants.unwrap_or(&authorization.grants).clone();
+        let issued = self.insert(&mut *tx, &authorization, grants).await?;
+        tx.commit().await?;
+        Ok(Some(issued))
+    }
+
+    /// What there is to say of a token of this client, of either kind, that is in force; `None` of any other text.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn introspect(&self, text: &str) -> Result<Option<Found>> {
+        let (store, now) = (self.forge().store(), self.forge().now());
+        let hash = SecretHash::of(text);
+        if let Some((token, user)) = self.own_token(&hash).await? {
+            let is_good = token.expires > now && user.suspended.is_none();
+            return Ok(is_good.then_some(Found {
+                grants: token.grants,
+                user,
+                issued: Some(token.issued),
+                expires: token.expires,
+            }));
+        }
+        let Some((authorization, expires)) = store.refresh_token(&hash, now).await? else {
+            return Ok(None);
+        };
+        if authorization.client != self.client().id || authorization.ended.is_some() {
+            return Ok(None);
+        }
+        let user = store.user(authorization.user).await?;
+        let user = user.filter(|user| user.suspended.is_none());
+        Ok(user.map(|user| Found {
+            grants: authorization.grants,
+            user,
+            issued: None,
+            expires,
+        }))
+    }
+
+    /// Revokes a token of this client (RFC 7009): an access token alone, or a refresh token with all that came of its
+    /// authorization. What is not this client's token is left alone.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn revoke(&self, text: &str) -> Result<()> {
+        let (store, now) = (self.forge().store(), self.forge().now());
+        let hash = SecretHash::of(text);
+        let token = self.own_token(&hash).await?;
+        let refresh = store.refresh_token(&hash, now).await?;
+        let mut tx = store.begin().await?;
+        if let Some((token, _)) = token {
+            tx.expire_token(token.id, now).await?;
+        } else if let Some((authorization, _)) = refresh
+            && authorization.client == self.client().id
+        {
+            tx.end_authorization(authorization.id, now).await?;
+        } else {
+            return Ok(());
+        }
+        tx.commit().await
+    }
+
+    async fn own_token(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
+        let store = self.forge().store();
+        let Some((token, user)) = store.token_by_hash(hash).await? else {
+            return Ok(None);
+        };
+        let Some(authorization) = token.authorization else {
+            return Ok(None);
+        };
+        let found = store.authorization(authorization).await?;
+        let is_ours = found.is_some_and(|(_, client)| client.id == self.client().id);
+        Ok(is_ours.then_some((token, user)))
+    }
+
+    async fn check_standing(&self, authorization: &Authorization) -> Result<()> {
+        let user = self.forge().store().user(authorization.user).await?;
+        match user {
+            Some(user) if user.suspended.is_none() => Ok(()),
+            _ => Err(Error::forbidden("this account is suspended")),
+        }
+    }
+
+    pub(super) async fn insert(
+        &self,
+        tx: &mut dyn crate::store::Tx,
+        authorization: &Authorization,
+        grants: Grants,
+    ) -> Result<Issued> {
+        let forge = self.forge();
+        let (token, origin) = new_text(forge)?;
+        let is_legacy = self.client().kind == ClientKind::Legacy;
+        let origin = TokenOrigin {
+            is_legacy,
+            authorization: Some(authorization.id),
+            ..origin
+        };
+        let new = NewToken {
+            grants: grants.clone(),
+            comment: None,
+            expires: forge.now() + if is_legacy { LEGACY_LIFE } else { ACCESS_LIFE },
+        };
+        tx.insert_token(
+            authorization.user,
+            &token.hash(),
+            &new,
+            &origin,
+            forge.now(),
+        )
+        .await?;
+        let refresh = if is_legacy {
+            None
+        } else {
+            let refresh = Secret::generate(REFRESH_PREFIX, forge.entropy())?;
+            let expires = forge.now() + REFRESH_LIFE;
+            tx.insert_refresh_token(&refresh.hash(), authorization.id, expires)
+                .await?;
+            Some(refresh)
+        };
+        Ok(Issued {
+            token,
+            expires: new.expires,
+            grants,
+            refresh,
+        })
+    }
+}
+
+/// What the texts of refresh tokens begin with.
+const REFRESH_PREFIX: &str = "forge_refresh_";

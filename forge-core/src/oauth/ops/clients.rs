@@ -1,0 +1,229 @@
+//! What is done with clients: registered and revoked by users, on pages.
+
+use url::Url;
+
+use super::super::{Authorization, Client, ClientId, ClientKind, NewClient, Secret};
+use crate::access::Account;
+use crate::ids::AuthorizationId;
+use crate::{Error, FieldError, Forge, Page, Paged, Result};
+
+/// The longest name, address and description, in characters (meta.sr.ht's limits).
+const MAX_NAME: usize = 256;
+const MAX_DESCRIPTION: usize = 1024;
+/// How many clients an account may have.
+const MAX_CLIENTS: u64 = 256;
+
+impl Forge {
+    /// The client of that name; `None` if there is none or it was revoked. Public: it is what its users are told.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn client(&self, id: &ClientId) -> Result<Option<Client>> {
+        let client = self.store().client(id).await?;
+        Ok(client.filter(|client| client.revoked.is_none()))
+    }
+}
+
+impl Account {
+    /// Registers a client. The secret of one that has any is returned this once and not kept. For pages.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] on `name`, `description`, `url` or `redirect_uri`.
+    pub async fn register_client(&self, new: &NewClient) -> Result<(Client, Option<Secret>)> {
+        self.require_session()?;
+        check(new)?;
+        let forge = self.forge();
+        let count = Page {
+            start: None,
+            size: 0,
+        };
+        let (store, owner) = (forge.store(), self.user().id);
+        if store.clients(owner, count).await?.total >= MAX_CLIENTS {
+            let reason = "an account may have at most 256 clients";
+            return Err(Error::invalid("name", reason));
+        }
+        let id = new_id(forge, new.kind)?;
+        let secret = match new.kind {
+            ClientKind::Public => None,
+            ClientKind::Confidential | ClientKind::Legacy => {
+                Some(Secret::generate("", forge.entropy())?)
+            }
+        };
+        let hash = secret.as_ref().map(Secret::hash);
+        let mut tx = store.begin().await?;
+        let client = tx
+            .insert_client(owner, &id, hash.as_ref(), new, forge.now())
+            .await?;
+        let action = match new.kind {
+            ClientKind::Legacy => "register oauth client",
+            ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 client registered",
+        };
+        self.note(&mut *tx, action, id.to_string()).await?;
+        tx.commit().await?;
+        Ok((client, secret))
+    }
+
+    /// The clients that this account has registered, newest first. For pages.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn clients(&self, page: Page) -> Result<Paged<Client>> {
+        self.require_session()?;
+        self.forge().store().clients(self.user().id, page).await
+    }
+
+    /// Gives a client a new secret; the old one is worth nothing from now on. For pages.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the account has no such client with a secret.
+    pub async fn reset_client_secret(&self, id: &ClientId) -> Result<Secret> {
+        self.require_session()?;
+        let secret = Secret::generate("", self.forge().entropy())?;
+        let mut tx = self.forge().store().begin().await?;
+        let owner = self.user().id;
+        if !tx.set_client_secret(owner, id, &secret.hash()).await? {
+            return Err(Error::NotFound);
+        }
+        self.note(&mut *tx, "reset client secret", id.to_string())
+            .await?;
+        tx.commit().await?;
+        Ok(secret)
+    }
+
+    /// Ends a client for good, and all that users have let it do. For pages.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the account has no such client.
+    pub async fn revoke_client(&self, id: &ClientId) -> Result<()> {
+        self.require_session()?;
+        let now = self.forge().now();
+        let mut tx = self.forge().store().begin().await?;
+        if !tx.revoke_client(self.user().id, id, now).await? {
+            return Err(Error::NotFound);
+        }
+        let client = tx.client(id).await?.ok_or(Error::NotFound)?;
+        tx.end_authorizations_of(client.id, now).await?;
+        let action = match client.kind {
+            ClientKind::Legacy => "deleted oauth client",
+            ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 client revoked",
+        };
+        self.note(&mut *tx, action, id.to_string()).await?;
+        tx.commit().await
+    }
+
+    /// What the user has let clients do, newest first. For pages.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn authorizations(&self, page: Page) -> Result<Paged<(Authorization, Client)>> {
+        self.require_session()?;
+        let store = self.forge().store();
+        store.authorizations(self.user().id, page).await
+    }
+
+    /// Takes back what the user has let a client do; its tokens mean nobody from the next request on. For pages.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if this user has given no such authorization, or it has ended.
+    pub async fn revoke_authorization(&self, id: AuthorizationId) -> Result<()> {
+        self.require_session()?;
+        let now = self.forge().now();
+        let mut tx = self.forge().store().begin().await?;
+        let (found, client) = tx.authorization(id).await?.ok_or(Error::NotFound)?;
+        if found.user != self.user().id || !tx.end_authorization(id, now).await? {
+            return Err(Error::NotFound);
+        }
+        let action = match client.kind {
+            ClientKind::Legacy => "revoked oauth tokens",
+            ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 grant revoked",
+        };
+        let details = format!("{} ({})", client.name, client.client_id);
+        self.note(&mut *tx, action, details).await?;
+        tx.commit().await
+    }
+}
+
+fn new_id(forge: &Forge, kind: ClientKind) -> Result<ClientId> {
+    let mut random = [0; 16];
+    forge.entropy().fill(&mut random)?;
+    let id = uuid::Builder::from_random_bytes(random).into_uuid();
+    match kind {
+        ClientKind::Legacy => id.simple().to_string().chars().skip(16).collect::<String>(),
+        ClientKind::Public | ClientKind::Confidential => id.hyphenated().to_string(),
+    }
+    .parse()
+}
+
+/// Everything that is wrong with a registration.
+fn check(new: &NewClient) -> Result<()> {
+    let mut faults = Vec::new();
+    let mut fault = |field, reason: &str| {
+        faults.push(FieldError {
+            field: Some(field),
+            reason: format!("{field} {reason}"),
+        });
+    };
+    let is_long = |text: &str, most| text.chars().count() > most;
+    if new.name.trim().is_empty() {
+        fault("name", "is required");
+    } else if is_long(&new.name, MAX_NAME) || new.name.chars().any(char::is_control) {
+        fault("name", "must be one line of at most 256 characters");
+    }
+    if new
+        .description
+        .as_deref()
+        .is_some_and(|text| is_long(text, MAX_DESCRIPTION))
+    {
+        fault("description", "must have at most 1024 characters");
+    }
+    if let Some(url) = &new.url {
+        let is_web = Url::parse(url)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !is_web || is_long(url, MAX_NAME) {
+            fault(
+                "url",
+                "must be an http or https address of at most 256 characters",
+            );
+        }
+    }
+    if let Some(reason) = no_redirect_uri(&new.redirect_uri, new.kind) {
+        fault("redirect_uri", reason);
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Invalid(faults))
+    }
+}
+
+/// Why nobody may be sent back there: RFC 6749 3.1.2, and RFC 8252 7.1 for schemes of a program's own.
+fn no_redirect_uri(text: &str, kind: ClientKind) -> Option<&'static str> {
+    if text.is_empty() {
+        return Some("is required");
+    }
+    if text.len() > MAX_NAME || !text.is_ascii() || text.contains(|c: char| c.is_ascii_control()) {
+        return Some("must have at most 256 ASCII characters");
+    }
+    // The older scheme's word for "show the code to the user".
+    if kind == ClientKind::Legacy && text == OUT_OF_BAND {
+        return None;
+    }
+    let Ok(url) = Url::parse(text) else {
+        return Some("must be an absolute address");
+    };
+    if url.fragment().is_some() {
+        return Some("must not have a fragment");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("must not have a user or password");
+    }
+    match url.scheme() {
+        "http" | "https" if url.has_host() => None,
+        // A browser would run or open these itself.
+        scheme if scheme.contains('.') => None,
+        _ => Some("must be http, https, or a scheme with a dot, such as org.example.app"),
+    }
+}
+
+/// What a legacy client gives for a redirect URI if its user is to copy the code by hand.
+pub const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";

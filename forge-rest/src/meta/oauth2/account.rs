@@ -1,0 +1,206 @@
+//! The page of a user's tokens, and of the applications that act for the user.
+//!
+//! Invariant: a token's text is on one page, the answer to the form that made it. Other users' things do not exist here.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use chrono::TimeDelta;
+use forge_core::access::{Grants, Mode, Scope};
+use forge_core::oauth::{ClientKind, NewToken};
+use forge_core::{Account, AuthorizationId, Error, Identity, Page, Timestamp, TokenId};
+use http::StatusCode;
+use minijinja::{Value, context};
+
+use crate::meta::site::{Detour, Form, SignedIn, Site, Visitor, reasons, see_other};
+
+/// How many days a token lives unless its user says otherwise.
+const DAYS: i64 = 366;
+/// How many it may live.
+const MOST_DAYS: i64 = 3660;
+/// How many things of a kind are shown.
+const MOST: u64 = 256;
+
+/// `GET /oauth2`
+pub(super) async fn show(
+    State(site): State<Site>,
+    SignedIn { visitor, account }: SignedIn,
+) -> Result<Response, Detour> {
+    let page = overview(&site, &visitor, &account, StatusCode::OK, &[]).await?;
+    Ok(visitor.remember(&site, page))
+}
+
+/// `POST /oauth2/personal-token`
+pub(super) async fn make_token(
+    State(site): State<Site>,
+    SignedIn { visitor, account }: SignedIn,
+    form: Form,
+) -> Result<Response, Detour> {
+    visitor.check(&form)?;
+    let made = match new_token(&form, site.forge.now()) {
+        Ok(new) => account.issue_token(&new, false).await,
+        Err(error) => Err(error),
+    };
+    let (_, text) = match made {
+        Ok(made) => made,
+        Err(error @ Error::Invalid(_)) => {
+            let errors = reasons(&error);
+            let status = StatusCode::BAD_REQUEST;
+            return Ok(overview(&site, &visitor, &account, status, &errors).await?);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let values = [("token", "Your new token", text.expose())];
+    Ok(secret_page(&site, "A personal access token", &values))
+}
+
+/// `POST /oauth2/personal-token/:id/revoke`
+pub(super) async fn revoke_token(
+    State(site): State<Site>,
+    Path(id): Path<i64>,
+    SignedIn { visitor, account }: SignedIn,
+    form: Form,
+) -> Result<Response, Detour> {
+    visitor.check(&form)?;
+    account.revoke_token(TokenId(id)).await?;
+    Ok(see_other(&site.path("/oauth2")))
+}
+
+/// `POST /oauth2/authorization/:id/revoke`
+pub(super) async fn revoke_authorization(
+    State(site): State<Site>,
+    Path(id): Path<i64>,
+    SignedIn { visitor, account }: SignedIn,
+    form: Form,
+) -> Result<Response, Detour> {
+    visitor.check(&form)?;
+    account.revoke_authorization(AuthorizationId(id)).await?;
+    Ok(see_other(&site.path("/oauth2")))
+}
+
+/// A page with what is shown once: each with its id, name and value.
+pub(super) fn secret_page(site: &Site, title: &str, values: &[(&str, &str, &str)]) -> Response {
+    let values: Vec<_> = values
+        .iter()
+        .map(|(id, name, value)| context! { id => *id, name => *name, value => *value })
+        .collect();
+    let back = site.path("/oauth2");
+    let values = context! { title, values => Value::from(values), is_secret => true, back };
+    site.page(StatusCode::OK, "secret.html", values, "")
+}
+
+fn new_token(form: &Form, now: Timestamp) -> forge_core::Result<NewToken> {
+    let days = match form.given("days") {
+        None => DAYS,
+        Some(text) => text.parse().unwrap_or(0),
+    };
+    if !(1..=MOST_DAYS).contains(&days) {
+        return Err(Error::invalid(
+            "days",
+            "days must be a number from 1 to 3660",
+        ));
+    }
+    // What upstream's own links preset, and programs send that know the text of grants.
+    let grants = match form.given("literal_grants") {
+        Some(text) => Grants::parse_oauth2(text)?,
+        None => chosen(form),
+    };
+    Ok(NewToken {
+        grants,
+        comment: form.given("comment").map(ToOwned::to_owned),
+        expires: now + TimeDelta::days(days),
+    })
+}
+
+fn chosen(form: &Form) -> Grants {
+    let mut grants = Grants::nothing();
+    for scope in Scope::all() {
+        match form.text(scope.name()) {
+            "RO" => grants.grant(scope, Mode::Read),
+            "RW" => grants.grant(scope, Mode::Write),
+            _ => {}
+        }
+    }
+    if grants.is_empty() {
+        Grants::everything()
+    } else {
+        grants
+    }
+}
+
+async fn overview(
+    site: &Site,
+    visitor: &Visitor,
+    account: &Account,
+    status: StatusCode,
+    errors: &[String],
+) -> forge_core::Result<Response> {
+    let all = Page {
+        start: None,
+        size: MOST,
+    };
+    let tokens = account.tokens(all).await?.results.into_iter().map(|token| {
+        context! {
+            id => token.id.0,
+            hint => token.hint,
+            comment => token.comment,
+            grants => grants_text(&token.grants),
+            issued => day(token.issued),
+            expires => day(token.expires),
+            last_used => token.last_used.map_or_else(|| "never".to_owned(), day),
+        }
+    });
+    let authorizations = account.authorizations(all).await?.results;
+    let authorizations = authorizations.into_iter().map(|(it, client)| {
+        context! {
+            id => it.id.0,
+            client => client.name,
+            created => day(it.created),
+            grants => grants_text(&it.grants),
+        }
+    });
+    let clients = account
+        .clients(all)
+        .await?
+        .results
+        .into_iter()
+        .map(|client| {
+            let kind = match client.kind {
+                ClientKind::Confidential => "OAuth 2.0, confidential",
+                ClientKind::Public => "OAuth 2.0, public",
+                ClientKind::Legacy => "older scheme",
+            };
+            let (id, has_secret) = (client.client_id.to_string(), client.secret.is_some());
+            context! { id, name => client.name, kind, has_secret }
+        });
+    let scopes = Scope::all().map(|scope| {
+        context! { name => scope.name(), means => scope.means(), is_writable => scope.is_writable() }
+    });
+    let logout = match site.forge.identity() {
+        Identity::Passwords => Some(site.path("/logout")),
+        Identity::Host(host) => host.logout_url(),
+        Identity::Nobody => None,
+    };
+    let values = context! {
+        user => account.user().name.canonical(),
+        token => visitor.token(),
+        errors => errors.to_vec(),
+        logout,
+        tokens => tokens.collect::<Vec<_>>(),
+        authorizations => authorizations.collect::<Vec<_>>(),
+        clients => clients.collect::<Vec<_>>(),
+        scopes => scopes.collect::<Vec<_>>(),
+    };
+    Ok(site.page(status, "account.html", values, ""))
+}
+
+fn grants_text(grants: &Grants) -> String {
+    if grants.is_everything() {
+        "everything".to_owned()
+    } else {
+        grants.to_string()
+    }
+}
+
+fn day(time: Timestamp) -> String {
+    time.format("%Y-%m-%d").to_string()
+}

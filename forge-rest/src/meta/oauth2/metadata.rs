@@ -1,0 +1,41 @@
+//! What programs find out by themselves (RFC 8414).
+//!
+//! Invariant: every address in it is one that is served.
+
+use axum::Json;
+use axum::extract::State;
+use forge_core::access::Scope;
+use serde_json::{Value, json};
+
+use super::token::DEVICE_CODE;
+use crate::meta::site::Site;
+
+/// `GET /.well-known/oauth-authorization-server`
+pub(super) async fn show(State(site): State<Site>) -> Json<Value> {
+    let origin = site.forge.meta_origin();
+    let scopes: Vec<String> = Scope::all()
+        .flat_map(|scope| {
+            let read = Some(format!("{}:RO", scope.name()));
+            let write = scope.is_writable().then(|| format!("{}:RW", scope.name()));
+            read.into_iter().chain(write)
+        })
+        .collect();
+    let methods = json!(["client_secret_basic", "client_secret_post", "none"]);
+    Json(json!({
+        "issuer": origin.to_string(),
+        "authorization_endpoint": origin.url_of("/oauth2/authorize"),
+        "token_endpoint": origin.url_of("/oauth2/access-token"),
+        "introspection_endpoint": origin.url_of("/oauth2/introspect"),
+        "revocation_endpoint": origin.url_of("/oauth2/revoke"),
+        "device_authorization_endpoint": origin.url_of("/oauth2/device-authorization"),
+        "scopes_supported": scopes,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token", DEVICE_CODE],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "authorization_response_iss_parameter_supported": true,
+    }))
+}

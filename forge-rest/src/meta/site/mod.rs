@@ -1,0 +1,189 @@
+//! Pages for people: what they share.
+//!
+//! Invariant: a page runs no script, shows in no other site's frame, and takes no form that it did not make for this very
+//! browser and user. Which pages there are is not known here.
+
+pub(super) mod form;
+mod templates;
+mod visitor;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use forge_core::http::Body;
+use forge_core::{Error, Forge};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use minijinja::{Value, context};
+
+pub(crate) use form::Form;
+pub use templates::Templates;
+pub(crate) use visitor::{SignedIn, Visitor, add_cookie};
+
+/// What the pages share.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) forge: Forge,
+    templates: Arc<Templates>,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Site")
+    }
+}
+
+impl Site {
+    pub(crate) fn new(forge: Forge, templates: Arc<Templates>) -> Self {
+        Self { forge, templates }
+    }
+
+    /// A path of the meta service, as browsers know it.
+    pub(crate) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.forge.meta_origin().prefix())
+    }
+
+    /// A page. `form_targets` are places outside this site to which its forms may lead in the end: browsers hold
+    /// redirects after a form against the policy, too.
+    pub(crate) fn page(
+        &self,
+        status: StatusCode,
+        template: &str,
+        values: Value,
+        form_targets: &str,
+    ) -> Response {
+        let base = self.forge.meta_origin().prefix();
+        match self.templates.render(template, base, values) {
+            Ok(text) => {
+                let policy = format!(
+                    "default-src 'none'; style-src '{}'; form-action 'self' {form_targets}; base-uri 'none'; \
+                     frame-ancestors 'none'",
+                    self.templates.style_hash()
+                );
+                let mut response = (status, text).into_response();
+                set(response.headers_mut(), &policy);
+                response
+            }
+            Err(error) => {
+                tracing::error!(
+                    template,
+                    error = &error as &dyn std::error::Error,
+                    "a page cannot be made"
+                );
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n").into_response()
+            }
+        }
+    }
+
+    /// The page that says why something did not happen.
+    pub(crate) fn refusal(&self, error: &Error) -> Response {
+        let (status, title) = match error {
+            Error::NotFound => (StatusCode::NOT_FOUND, "Not found"),
+            Error::Unauthenticated => (StatusCode::UNAUTHORIZED, "Sign in first"),
+            Error::Forbidden { .. } => (StatusCode::FORBIDDEN, "Refused"),
+            Error::Invalid(_) | Error::Conflict { .. } => {
+                (StatusCode::BAD_REQUEST, "That did not work")
+            }
+            Error::Limit { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
+            Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "Try again later"),
+            error => {
+                tracing::error!(error = error as &dyn std::error::Error, "a page failed");
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "Something is broken here",
+                )
+            }
+        };
+        self.message(status, title, &reasons(error))
+    }
+
+    /// A page with a few lines of text.
+    pub(crate) fn message(&self, status: StatusCode, title: &str, lines: &[String]) -> Response {
+        self.page(
+            status,
+            "message.html",
+            context! { title, lines => lines.to_vec() },
+            "",
+        )
+    }
+}
+
+/// What is wrong, for a person.
+pub(crate) fn reasons(error: &Error) -> Vec<String> {
+    match error {
+        Error::Invalid(faults) => faults.iter().map(|fault| fault.reason.clone()).collect(),
+        error => vec![error.to_string()],
+    }
+}
+
+fn set(headers: &mut HeaderMap, policy: &str) {
+    let fixed = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store"),
+        // So that forms say where they come from, and nobody else learns of codes in addresses.
+        (REFERRER_POLICY, "same-origin"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Everything in it was checked to be ASCII; a policy that is none is the strictest.
+    let policy = HeaderValue::from_str(policy);
+    let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+}
+
+/// Why a page is not what was asked for: made into one when the site is known.
+#[derive(Debug)]
+pub(crate) enum Detour {
+    /// The error's page.
+    Error(Error),
+    /// Somewhere else first.
+    To(String),
+}
+
+impl From<Error> for Detour {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl IntoResponse for Detour {
+    fn into_response(self) -> Response {
+        match self {
+            Self::To(path) => see_other(&path),
+            Self::Error(error) => {
+                let mut response = Response::new(axum::body::Body::empty());
+                response.extensions_mut().insert(error);
+                response
+            }
+        }
+    }
+}
+
+/// Puts the page of an error in its place.
+pub(crate) fn with_page(site: &Site, mut response: http::Response<Body>) -> http::Response<Body> {
+    match response.extensions_mut().remove::<Error>() {
+        Some(error) => site.refusal(&error).map(Body::new),
+        None => response,
+    }
+}
+
+/// Sends a browser elsewhere, with `GET`.
+pub(crate) fn see_other(to: &str) -> Response {
+    match HeaderValue::from_str(to) {
+        Ok(to) => {
+            let mut response = StatusCode::SEE_OTHER.into_response();
+            response.headers_mut().insert(http::header::LOCATION, to);
+            let no_store = HeaderValue::from_static("no-store");
+            response.headers_mut().insert(CACHE_CONTROL, no_store);
+            response
+        }
+        Err(error) => Detour::Error(Error::internal(error)).into_response(),
+    }
+}

@@ -1,0 +1,27 @@
+//! A client's row; the hash stands for the secret.
+
+use sea_orm::entity::prelude::*;
+
+use super::Micros;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "forge_oauth_client")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub client_id: String,
+    pub owner_id: i64,
+    pub kind: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub url: Option<String>,
+    pub redirect_uri: String,
+    pub secret: Option<Vec<u8>>,
+    pub created: Micros,
+    pub revoked: Option<Micros>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
