@@ -15,6 +15,7 @@ use forge_core::objects::{GitRepo, Staged as _};
 use forge_core::{Error, Oid, RepoId, Result};
 
 use crate::child::Git;
+use crate::format::Format;
 use crate::gix::{Handles, Repo};
 use crate::layout::Layout;
 use crate::scratch::{Scratch, sync_dir};
@@ -23,8 +24,6 @@ use crate::scratch::{Scratch, sync_dir};
 const VIEW: RepoId = RepoId(1);
 /// Memory for orders of histories that plugins ask for, in bytes.
 const ORDER_BYTES: u64 = 4 << 20;
-/// Bytes of a pack without objects: its header and its trailer.
-const EMPTY_PACK: u64 = 12 + 20;
 /// Files of a pack, in the order in which readers may find them: git and gitoxide look for the index.
 const PARTS: [&str; 3] = ["pack", "rev", "idx"];
 
@@ -37,6 +36,8 @@ pub(crate) struct Quarantine {
     /// A repository of its own: the refs are links to the real ones.
     view: PathBuf,
     repo: PathBuf,
+    /// The repository's.
+    format: Format,
     has_shallow: bool,
 }
 
@@ -44,7 +45,12 @@ impl Quarantine {
     /// Makes one below a directory that is on the file system of the repository. `shallow` are the commits that the
     /// client says it holds without their parents.
     pub(crate) fn below(scratch: &Path, repo: &Path, shallow: &[Oid]) -> Result<Self> {
+        let fault = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Error::NotFound,
+            _ => Error::internal(error),
+        };
         let repo = std::path::absolute(repo).map_err(Error::internal)?;
+        let format = Format::at(&repo).map_err(fault)?;
         let scratch = std::path::absolute(scratch).map_err(Error::internal)?;
         let scratch = Scratch::below(&scratch).map_err(Error::internal)?;
         let layout = Arc::new(Layout::at(scratch.path().to_owned()));
@@ -56,11 +62,9 @@ impl Quarantine {
             layout,
             view,
             repo,
+            format,
         };
-        this.write(shallow).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::NotFound,
-            _ => Error::internal(error),
-        })?;
+        this.write(shallow).map_err(fault)?;
         Ok(this)
     }
 
@@ -113,7 +117,7 @@ impl Quarantine {
         for entry in fs::read_dir(&from)? {
             let path = entry?.path();
             let is_pack = path.extension().is_some_and(|ending| ending == "pack");
-            if is_pack && path.metadata()?.len() > EMPTY_PACK {
+            if is_pack && path.metadata()?.len() > self.format.empty_pack() {
                 packs.push(path);
             }
         }

@@ -17,7 +17,8 @@ use super::commands::Asked;
 use super::ingest::{self, PackLimits};
 use super::report::{self, Unpacked};
 use super::talk::Talk;
-use super::{connectivity, drain, has_short_ids, head};
+use super::{connectivity, drain, head};
+use crate::format::Format;
 use crate::gix::blocking;
 use crate::permits::{Client, Permit};
 use crate::quarantine::Quarantine;
@@ -79,7 +80,11 @@ impl Session<'_> {
             return Ok(None);
         };
         let dir = self.transport.dir(&repo)?;
-        has_short_ids(&dir).await?;
+        // Between the request and now, somebody may have imported another one where there was none.
+        if Format::of(&dir).await? != self.asked.format {
+            let why = "the repository has ids of another format now, try again";
+            return Err(Error::conflict("repository", why));
+        }
         let git = self.transport.git().open(repo.id())?;
         let options = PushOptions::new(std::mem::take(&mut self.asked.options));
         self.says_visibility = options.get("visibility").is_some();

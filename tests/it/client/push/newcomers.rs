@@ -176,6 +176,11 @@ async fn head_names_a_branch_that_is_there_after_a_first_push() {
                 &["HEAD:refs/heads/a", "HEAD:refs/heads/master"],
                 "refs/heads/master",
             ),
+            // As in git's own answer, HEAD stays on what it names if that is among them.
+            (
+                &["HEAD:refs/heads/main", "HEAD:refs/heads/master"],
+                "refs/heads/master",
+            ),
             (
                 &["HEAD:refs/heads/zeta", "HEAD:refs/heads/alpha"],
                 "refs/heads/zeta",
