@@ -23,7 +23,7 @@ use crate::gix::blocking;
 use crate::permits::{Client, Permit};
 use crate::quarantine::Quarantine;
 use crate::transport::{Input, Transport};
-use crate::update_ref::{self, Place, Prepared, Refused};
+use crate::update_ref::{self, Place, Prepared, Refused, Waiting};
 use crate::words;
 
 /// Git's words.
@@ -131,6 +131,19 @@ impl Session<'_> {
             }
             self.is_taken = true;
             step!("ingested");
+        }
+        // It starts while it is still found out whether anything is to move.
+        let host = self.transport.forge().git_origin().host();
+        let pusher = &admitted.push().pusher.name;
+        let waiting = Waiting::start(Place {
+            repo: dir.clone(),
+            objects: quarantine.as_ref().map(Quarantine::objects),
+            name: pusher.to_string(),
+            email: format!("{pusher}@{host}"),
+        })?;
+        // So does the disk.
+        let syncing = quarantine.as_ref().map(Quarantine::sync);
+        if let Some(made) = &quarantine {
             let standing = self.asked.standing();
             let checked = connectivity::check(made, &standing);
             for (update, why) in self.talk.meanwhile(checked).await? {
@@ -177,18 +190,14 @@ impl Session<'_> {
         }
 
         let push = decided.push();
-        let host = self.transport.forge().git_origin().host();
-        let place = Place {
-            repo: dir.clone(),
-            objects: quarantine.as_ref().map(Quarantine::objects),
-            name: push.pusher.name.to_string(),
-            email: format!("{}@{host}", push.pusher.name),
-        };
-        let preparing = update_ref::prepare(place, push.updates.clone(), is_atomic);
+        let preparing = update_ref::prepare(waiting, push.updates.clone(), is_atomic);
         let (prepared, refused) = self.talk.meanwhile(preparing).await?;
         self.not_updated(refused).await;
         if prepared.updates().is_empty() {
             return Ok(None);
+        }
+        if let Some(syncing) = syncing {
+            self.talk.meanwhile(syncing).await?;
         }
         step!("prepared");
         Ok(Some(Ready {
