@@ -13,7 +13,7 @@ mod repos;
 mod shared;
 mod transactions;
 
-use crate::access::Grants;
+use crate::access::{Actor, Grants};
 use crate::clock::Timestamp;
 use crate::names::{RepoName, RepoPath, UserName};
 use crate::oauth::{NewToken, Token, TokenHash};
@@ -144,7 +144,10 @@ async fn a_token(store: &dyn Store, user: &User, hash: &TokenHash, expires: Time
 
 /// What a path leads to.
 async fn found(store: &dyn Store, path: &RepoPath) -> Option<RepoOrRedirect> {
-    store.repo_by_path(path).await.expect("the path is read")
+    store
+        .repo_by_path(path, Actor::Anonymous)
+        .await
+        .expect("the path is read")
 }
 
 /// The token of that hash.

@@ -23,7 +23,7 @@ use super::{Handle, Handles, Reader, blocking, loose};
 use crate::pkt;
 
 /// The most that is answered at once, but for the line that passes it, in bytes.
-const PIECE: usize = 512 << 10;
+const PIECE: usize = 1 << 20;
 /// A larger tag is not followed, in bytes, nor more than so many that name each other.
 const MAX_TAG: u64 = 8 << 20;
 const MAX_TAGS: usize = 1024;
@@ -120,7 +120,8 @@ impl Listing {
     fn piece(mut self: Box<Self>) -> Result<Result<Piece, Odd>> {
         let this = &mut *self;
         let mut answer = Answer {
-            out: BytesMut::with_capacity(4 << 10),
+            // Lines come out about as long as they are in the file; what is not written to costs nothing.
+            out: BytesMut::with_capacity(this.packed.len().min(PIECE) + (4 << 10)),
             query: &this.query,
             reader: this.objects.handle.reader(),
             objects: &this.objects,

@@ -102,6 +102,11 @@ impl Packed {
         }
     }
 
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
     /// Its lines, by name.
     fn bytes(&self) -> &[u8] {
         self.buffer.as_ref().map_or(&[], AsRef::as_ref)
