@@ -1,9 +1,11 @@
 //! What the transports cost: telling which refs there are, serving a clone, taking a push. Beside each, git doing the
-//! same for itself.
+//! same for itself. And whether what may not be seen is denied as fast as what is not there.
 //!
 //! Invariant: the service is asked without a socket, by somebody who shows a token as a client would. Both answers are
 //! read to their ends.
 
+#[path = "transport/absence.rs"]
+mod absence;
 #[path = "transport/clone.rs"]
 mod clone;
 #[path = "support/cpu.rs"]

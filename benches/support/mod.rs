@@ -34,6 +34,7 @@ pub(crate) fn repository() -> PathBuf {
         files,
         refs: 200,
         seed: 7,
+        format: "sha1",
         odd: false,
     };
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();

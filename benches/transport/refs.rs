@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::absence;
 use crate::cpu::{self, Cpu};
 use crate::server::Server;
 use crate::support::fixtures::git;
@@ -61,6 +62,7 @@ pub(crate) fn run() {
         ours("git-upload-pack", Some(LS_REFS)),
         theirs(post, LS_REFS),
     );
+    absence::run(&server, &runtime);
 }
 
 fn compare(what: &str, mut ours: impl FnMut() -> Duration, mut theirs: impl FnMut() -> Duration) {

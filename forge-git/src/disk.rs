@@ -14,14 +14,12 @@ use forge_core::objects::{GitBackend, GitRepo, ImportSource, Oid, Staged};
 use forge_core::repos::Progress;
 use forge_core::{Error, RefName, RepoId, Result, Timestamp};
 
+use crate::format::Format;
 use crate::gix::{Handles, Piece, Query, Repo, blocking};
 use crate::import::{self, Reach};
 use crate::layout::Layout;
 use crate::scratch::{Scratch, make_dirs, sync_all, sync_dir};
 use crate::{maintenance, quarantine};
-
-/// The settings of each repository: none of its own.
-const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
 
 /// Repositories below a root.
 #[derive(Debug, Clone)]
@@ -106,7 +104,9 @@ impl GitBackend for Disk {
         }
         // Here, not in `adopt`, which runs while a transaction is open.
         blocking(move || {
-            fs::write(scratch.path().join("config"), CONFIG).map_err(Error::internal)?;
+            let format = Format::at(scratch.path()).map_err(Error::internal)?;
+            let config = scratch.path().join("config");
+            fs::write(config, format.config()).map_err(Error::internal)?;
             sync_all(scratch.path()).map_err(Error::internal)?;
             Ok(Box::new(scratch) as Box<dyn Staged>)
         })
@@ -229,7 +229,7 @@ fn write_empty(directory: &Path, head: &RefName) -> std::io::Result<()> {
     for sub in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
         fs::create_dir_all(directory.join(sub))?;
     }
-    fs::write(directory.join("config"), CONFIG)?;
+    fs::write(directory.join("config"), Format::default().config())?;
     let line = [b"ref: ", &**head.as_bstr(), b"\n"].concat();
     fs::write(directory.join("HEAD"), line)
 }

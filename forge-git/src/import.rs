@@ -126,14 +126,6 @@ async fn clone(into: &Path, source: Source, progress: &Progress) -> Result<()> {
     };
     check(into, source.path.as_deref(), &output)?;
 
-    let format = Git::new(into, "rev-parse").arg("--show-object-format");
-    let format = format.run(|_| ()).await?.expect_success()?;
-    if format.trim_ascii() != b"sha1" {
-        return Err(Error::invalid(
-            "source",
-            "only repositories with SHA-1 ids can be imported",
-        ));
-    }
     if !is_checked {
         fsck(into, progress).await?;
     }

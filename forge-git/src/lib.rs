@@ -22,6 +22,7 @@ mod receive_pack;
 mod scratch;
 #[cfg(feature = "ssh")]
 mod ssh;
+mod target;
 mod transport;
 mod update_ref;
 mod upload_pack;

@@ -15,6 +15,7 @@ use forge_core::objects::{GitRepo, Staged as _};
 use forge_core::{Error, Oid, RepoId, Result};
 
 use crate::child::Git;
+use crate::format::Format;
 use crate::gix::{Handles, Repo};
 use crate::layout::Layout;
 use crate::scratch::{Scratch, sync_dir};
@@ -23,8 +24,6 @@ use crate::scratch::{Scratch, sync_dir};
 const VIEW: RepoId = RepoId(1);
 /// Memory for orders of histories that plugins ask for, in bytes.
 const ORDER_BYTES: u64 = 4 << 20;
-/// Bytes of a pack without objects: its header and its trailer.
-const EMPTY_PACK: u64 = 12 + 20;
 /// Files of a pack, in the order in which readers may find them: git and gitoxide look for the index.
 const PARTS: [&str; 3] = ["pack", "rev", "idx"];
 
@@ -37,6 +36,8 @@ pub(crate) struct Quarantine {
     /// A repository of its own: the refs are links to the real ones.
     view: PathBuf,
     repo: PathBuf,
+    /// The repository's.
+    format: Format,
     has_shallow: bool,
 }
 
@@ -44,7 +45,12 @@ impl Quarantine {
     /// Makes one below a directory that is on the file system of the repository. `shallow` are the commits that the
     /// client says it holds without their parents.
     pub(crate) fn below(scratch: &Path, repo: &Path, shallow: &[Oid]) -> Result<Self> {
+        let fault = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Error::NotFound,
+            _ => Error::internal(error),
+        };
         let repo = std::path::absolute(repo).map_err(Error::internal)?;
+        let format = Format::at(&repo).map_err(fault)?;
         let scratch = std::path::absolute(scratch).map_err(Error::internal)?;
         let scratch = Scratch::below(&scratch).map_err(Error::internal)?;
         let layout = Arc::new(Layout::at(scratch.path().to_owned()));
@@ -56,11 +62,9 @@ impl Quarantine {
             layout,
             view,
             repo,
+            format,
         };
-        this.write(shallow).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::NotFound,
-            _ => Error::internal(error),
-        })?;
+        this.write(shallow).map_err(fault)?;
         Ok(this)
     }
 
@@ -106,17 +110,35 @@ impl Quarantine {
         Arc::new(Repo::new(handles, VIEW))
     }
 
-    /// Moves the objects into the repository, durably.
-    pub(crate) fn migrate(&self) -> io::Result<()> {
-        let (from, to) = (self.objects().join("pack"), self.repo.join("objects/pack"));
-        let mut packs = Vec::new();
-        for entry in fs::read_dir(&from)? {
-            let path = entry?.path();
-            let is_pack = path.extension().is_some_and(|ending| ending == "pack");
-            if is_pack && path.metadata()?.len() > EMPTY_PACK {
-                packs.push(path);
+    /// Makes the objects durable where they are: begins at once, and takes as long as the disk does.
+    pub(crate) fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let packs = packs(&self.objects(), self.format);
+        let files = packs.map(|packs| {
+            packs
+                .iter()
+                .flat_map(|pack| parts(pack))
+                .collect::<Vec<_>>()
+        });
+        let each = files.map(|files| {
+            let sync = |file: PathBuf| {
+                tokio::task::spawn_blocking(move || fs::File::open(file)?.sync_all())
+            };
+            // Side by side: a disk takes about as long for all of them as for one.
+            files.into_iter().map(sync).collect::<Vec<_>>()
+        });
+        async move {
+            for synced in each.map_err(Error::internal)? {
+                let synced = synced.await.map_err(Error::internal)?;
+                synced.map_err(Error::internal)?;
             }
+            Ok(())
         }
+    }
+
+    /// Moves the objects into the repository. They are durable there if [`Quarantine::sync`] has come to its end.
+    pub(crate) fn migrate(&self) -> io::Result<()> {
+        let to = self.repo.join("objects/pack");
+        let packs = packs(&self.objects(), self.format)?;
         for pack in &packs {
             let files = PARTS.map(|ending| pack.with_extension(ending));
             let name = |file: &PathBuf| to.join(file.file_name().unwrap_or_default());
@@ -124,11 +146,7 @@ impl Quarantine {
             if files.iter().map(name).all(|target| target.exists()) {
                 continue;
             }
-            // Not every git writes all of them.
-            for file in files.iter().filter(|file| file.exists()) {
-                fs::File::open(file)?.sync_all()?;
-            }
-            for file in files.iter().filter(|file| file.exists()) {
+            for file in &parts(pack) {
                 fs::rename(file, name(file))?;
             }
         }
@@ -142,6 +160,25 @@ impl Quarantine {
     pub(crate) fn remove(self) {
         self.scratch.remove();
     }
+}
+
+/// The packs with objects in them that lie in a directory of objects.
+fn packs(objects: &Path, format: Format) -> io::Result<Vec<PathBuf>> {
+    let mut packs = Vec::new();
+    for entry in fs::read_dir(objects.join("pack"))? {
+        let path = entry?.path();
+        let is_pack = path.extension().is_some_and(|ending| ending == "pack");
+        if is_pack && path.metadata()?.len() > format.empty_pack() {
+            packs.push(path);
+        }
+    }
+    Ok(packs)
+}
+
+/// The files of a pack, in the order in which they may be moved. Not every git writes all of them.
+fn parts(pack: &Path) -> Vec<PathBuf> {
+    let files = PARTS.map(|ending| pack.with_extension(ending));
+    files.into_iter().filter(|file| file.exists()).collect()
 }
 
 /// Ends a move in which a process died, as what it left below `tmp` tells: a pack without its index is of no use, and

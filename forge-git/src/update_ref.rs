@@ -62,12 +62,28 @@ pub(crate) struct Prepared {
     later: Vec<RefUpdate>,
 }
 
+/// A child that waits for refs to lock: it can start while it is still found out which.
+#[derive(Debug)]
+#[must_use = "dropping it lets it go"]
+pub(crate) struct Waiting {
+    place: Place,
+    child: Transaction,
+}
+
+impl Waiting {
+    pub(crate) fn start(place: Place) -> Result<Self> {
+        let child = Transaction::start(&place)?;
+        Ok(Self { place, child })
+    }
+}
+
 /// Locks refs whose old values still hold; all of them or none, if it is `atomic`.
 pub(crate) async fn prepare(
-    place: Place,
+    waiting: Waiting,
     updates: Vec<RefUpdate>,
     atomic: bool,
 ) -> Result<(Prepared, Refused)> {
+    let Waiting { place, child } = waiting;
     let mut refused = Refused::default();
     let (mut first, later) = if atomic {
         (updates, Vec::new())
@@ -76,7 +92,7 @@ pub(crate) async fn prepare(
     };
     let mut open = None;
     if !first.is_empty() {
-        match Transaction::prepared(&place, &first).await? {
+        match child.locked(&first).await? {
             Ok(locked) => open = Some(locked),
             Err(words) if atomic => {
                 refused.add(first.drain(..).map(|update| update.name), words);
@@ -279,21 +295,25 @@ impl Transaction {
 
     /// Locks refs; git's words, if it cannot.
     async fn prepared(place: &Place, updates: &[RefUpdate]) -> Result<Result<Self, String>> {
-        let mut this = Self::start(place)?;
+        Self::start(place)?.locked(updates).await
+    }
+
+    async fn locked(mut self, updates: &[RefUpdate]) -> Result<Result<Self, String>> {
         let mut text = b"start\0".to_vec();
         for update in updates {
             put(&mut text, update);
         }
         text.extend_from_slice(b"prepare\0");
-        if this.tell(&text, &["start", "prepare"]).await? {
-            return Ok(Ok(this));
+        if self.tell(&text, &["start", "prepare"]).await? {
+            return Ok(Ok(self));
         }
-        Ok(Err(this.last_words().await?))
+        Ok(Err(self.last_words().await?))
     }
 
     async fn commit(mut self) -> Result<Result<(), String>> {
         if self.tell(b"commit\0", &["commit"]).await? {
-            self.end().await;
+            // It has done what there was to do: nobody need wait for its end.
+            tokio::spawn(self.end());
             return Ok(Ok(()));
         }
         Ok(Err(self.last_words().await?))

@@ -8,18 +8,19 @@
 //!
 //! Invariant: an answer from here is the one the database would have given at the moment the generation was looked at.
 //! That rests on seeing every commit, hence on the lock beside the database file: with PostgreSQL other processes write,
-//! so there is no cache. It does not keep what is *not* there, lest guesses at tokens fill it.
+//! so there is no cache. Of repositories it keeps what is not there, too, and all for each asker alone: how fast an answer
+//! comes tells nobody what others have asked. Tokens that are not there are not kept, lest guesses fill it.
 
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use forge_core::Result;
 use forge_core::names::RepoPath;
 use forge_core::oauth::{SecretHash, Token};
 use forge_core::repos::RepoOrRedirect;
 use forge_core::users::User;
+use forge_core::{Actor, Result};
 
 /// The most entries of either kind; a few MiB together.
 const ENTRIES: u64 = 4096;
@@ -30,7 +31,7 @@ type Entries<K, V> = moka::sync::Cache<K, (u64, Arc<V>)>;
 pub(crate) struct Cache {
     generation: AtomicU64,
     tokens: Entries<SecretHash, (Token, User)>,
-    repos: Entries<RepoPath, RepoOrRedirect>,
+    repos: Entries<(RepoPath, Actor), Option<RepoOrRedirect>>,
 }
 
 impl Cache {
@@ -55,9 +56,12 @@ impl Cache {
     pub(crate) async fn repo(
         &self,
         path: &RepoPath,
+        asker: Actor,
         read: impl Future<Output = Result<Option<RepoOrRedirect>>>,
     ) -> Result<Option<RepoOrRedirect>> {
-        self.answer(&self.repos, path, read).await
+        let key = (path.clone(), asker);
+        let read = async { read.await.map(Some) };
+        Ok(self.answer(&self.repos, &key, read).await?.flatten())
     }
 
     async fn answer<K, V>(
@@ -106,6 +110,7 @@ fn is_odd(generation: u64) -> bool {
 mod tests {
     use std::future::ready;
 
+    use forge_core::UserId;
     use forge_core::repos::RepoOrRedirect;
 
     use super::*;
@@ -116,7 +121,7 @@ mod tests {
 
     async fn ask(cache: &Cache, answer: &str) -> String {
         let read = ready(Ok(Some(RepoOrRedirect::Moved(path(answer)))));
-        match cache.repo(&path("~ann/a"), read).await {
+        match cache.repo(&path("~ann/a"), Actor::Anonymous, read).await {
             Ok(Some(RepoOrRedirect::Moved(path))) => path.name.to_string(),
             other => panic!("{other:?}"),
         }
@@ -146,7 +151,12 @@ mod tests {
             cache.changed();
             Ok(Some(RepoOrRedirect::Moved(path("~ann/old"))))
         };
-        assert!(cache.repo(&path("~ann/a"), slow).await.is_ok());
+        assert!(
+            cache
+                .repo(&path("~ann/a"), Actor::Anonymous, slow)
+                .await
+                .is_ok()
+        );
         assert_eq!(ask(&cache, "~ann/new").await, "new");
     }
 
@@ -163,7 +173,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn absence_is_not_kept() {
+    async fn what_one_has_asked_is_not_there_for_another() {
+        let cache = Cache::new();
+        for (asker, answer) in [
+            (Actor::Anonymous, None),
+            (
+                Actor::User(UserId(1)),
+                Some(RepoOrRedirect::Moved(path("~ann/b"))),
+            ),
+            (Actor::User(UserId(2)), None),
+        ] {
+            for given in [answer.clone(), Some(RepoOrRedirect::Moved(path("~ann/c")))] {
+                let kept = cache.repo(&path("~ann/a"), asker, ready(Ok(given))).await;
+                assert!(kept.is_ok_and(|kept| kept == answer), "{asker:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_absence_of_a_token_is_not_kept() {
         let cache = Cache::new();
         let hash = SecretHash([7; 32]);
         assert!(matches!(

@@ -1138,6 +1138,22 @@ def no_page_is_shown_in_a_frame_or_runs_a_script():
         expect_guarded(name, answer)
 
 
+@step
+def a_form_leads_to_the_application_and_nowhere_else():
+    # How a policy calls them; it has no word for the host of the third.
+    targets = {
+        "https://app.example:8443/callback": "https://app.example:8443",
+        "http://127.0.0.1/callback": "http://127.0.0.1",
+        "http://[::1]/callback": "http:",
+        "org.example.app:/callback": "org.example.app:",
+    }
+    for uri, target in targets.items():
+        answer = person().get(authorize_url(register("confidential", uri)))
+        policy = expect_status(answer, 200).headers["Content-Security-Policy"]
+        part = next(part for part in policy.split(";") if part.split()[0] == "form-action")
+        expect_equal(f"form-action for {uri}", part.split()[1:], ["'self'", target])
+
+
 def expect_guarded(name, answer):
     why = f"on the page {name!r}{told(answer)}"
     headers = answer.headers

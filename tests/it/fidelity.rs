@@ -35,6 +35,17 @@ const EVERYTHING: Shape = Shape {
     files: 3_000,
     refs: 5_000,
     seed: 7,
+    format: "sha1",
+    odd: true,
+};
+
+/// The same in small, with longer ids.
+const LONGER: Shape = Shape {
+    commits: 600,
+    files: 200,
+    refs: 300,
+    seed: 8,
+    format: "sha256",
     odd: true,
 };
 
@@ -66,6 +77,19 @@ async fn everything_in_a_repository_is_served_as_git_tells_it() {
         world.import(name, Visibility::Private, &source).await;
         compare(&world, name, path).await;
     }
+    world.settle().await;
+    Arc::into_inner(world).expect("no reader left").end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_in_a_repository_with_longer_ids_is_served_as_git_tells_it() {
+    let world = Arc::new(World::new(Database::Sqlite).await);
+    let path = world.dir.path().join("longer.git");
+    LONGER.make(&path);
+    let source = ImportSource::Path(path.clone());
+    let visibility = Visibility::Private;
+    world.import("longer", visibility, &source).await;
+    compare(&world, "longer", path).await;
     world.settle().await;
     Arc::into_inner(world).expect("no reader left").end().await;
 }
@@ -304,7 +328,7 @@ async fn compare_object(truth: &Truth, reader: &Reader, n: usize, object: Object
     match kind.as_str() {
         "tree" => {
             let tree: Tree = reader.json(&format!("tree/{id}")).await;
-            assert_eq!(tree.entries, entries(&content), "{id}");
+            assert_eq!(tree.entries, entries(&content, id.len()), "{id}");
             if let Some(short_id) = truth.short_trees.get(&id) {
                 assert_eq!(tree.short_id, *short_id);
             }

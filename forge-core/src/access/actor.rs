@@ -7,7 +7,7 @@ use crate::ids::UserId;
 use crate::keys::Fingerprint;
 
 /// Whoever makes a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Actor {
     /// Nobody in particular: may read what is public or unlisted, where a transport admits them at all.

@@ -276,7 +276,8 @@ impl Caller {
     /// # Errors
     /// Those of the store.
     pub async fn moved(&self, path: &RepoPath) -> Result<Option<RepoPath>> {
-        let Some(RepoOrRedirect::Moved(to)) = self.forge.store().repo_by_path(path).await? else {
+        let found = self.forge.store().repo_by_path(path, self.actor()).await?;
+        let Some(RepoOrRedirect::Moved(to)) = found else {
             return Ok(None);
         };
         match self.see(&to).await {
@@ -382,7 +383,7 @@ impl Caller {
     /// What a path leads to. What does not exist takes as long to find out as what may not be seen.
     async fn look_up(&self, path: &RepoPath) -> Result<Option<RepoOrRedirect>> {
         let store = self.forge.store();
-        let found = store.repo_by_path(path).await?;
+        let found = store.repo_by_path(path, self.actor()).await?;
         if !matches!(found, Some(RepoOrRedirect::Repository(_))) {
             match &self.who {
                 Who::Anonymous => {}

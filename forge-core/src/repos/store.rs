@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{NewRepo, RepoChange, RepoOrRedirect, Repository};
+use crate::access::Actor;
 use crate::clock::Timestamp;
 use crate::ids::{RepoId, UserId};
 use crate::names::{RepoName, RepoPath};
@@ -22,8 +23,9 @@ pub enum Listing {
 /// Reading repositories.
 #[async_trait]
 pub trait RepoReads: Send + Sync {
-    /// The repository of that name, else the one that had it last and where it is now.
-    async fn repo_by_path(&self, path: &RepoPath) -> Result<Option<RepoOrRedirect>>;
+    /// The repository of that name, else the one that had it last and where it is now. What a store remembers, it remembers
+    /// for each `asker` alone, and what is not there like what is: else the time of an answer would tell what others ask.
+    async fn repo_by_path(&self, path: &RepoPath, asker: Actor) -> Result<Option<RepoOrRedirect>>;
     /// One owner's repositories, newest first.
     async fn repos_of(
         &self,

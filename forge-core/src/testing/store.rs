@@ -24,7 +24,7 @@ mod shared;
 mod tokens;
 mod transactions;
 
-use crate::access::Grants;
+use crate::access::{Actor, Grants};
 use crate::clock::Timestamp;
 use crate::names::{RepoName, RepoPath, UserName};
 use crate::oauth::{
@@ -239,7 +239,10 @@ async fn a_token(store: &dyn Store, user: &User, hash: &SecretHash, expires: Tim
 
 /// What a path leads to.
 async fn found(store: &dyn Store, path: &RepoPath) -> Option<RepoOrRedirect> {
-    store.repo_by_path(path).await.expect("the path is read")
+    store
+        .repo_by_path(path, Actor::Anonymous)
+        .await
+        .expect("the path is read")
 }
 
 /// The token of that hash.

@@ -24,9 +24,11 @@ pub(crate) fn commit(id: Oid, data: &[u8]) -> Result<Commit> {
     let (headers, message) = header::split(data);
     let encoding = header::value(headers, "encoding");
     let person = |name| person::person(header::value(headers, name).unwrap_or_default(), encoding);
-    let signature = ["gpgsig", "gpgsig-sha256"]
-        .into_iter()
-        .find_map(|name| header::signature(data, name));
+    // That of the same commit in the other format, if there is one, signs other bytes than these.
+    let signature = match id.as_bytes().len() {
+        32 => header::signature(data, "gpgsig-sha256"),
+        _ => header::signature(data, "gpgsig"),
+    };
     Ok(Commit {
         id,
         author: person("author"),
@@ -124,6 +126,14 @@ mod tests {
         assert_eq!(signature.signature, b"S1\nS2\n");
         let unsigned = data.replace("gpgsig S1\n S2\n", "");
         assert_eq!(signature.data.as_bstr(), unsigned);
+        let long: Oid = "1".repeat(64).parse().expect("an id");
+        let other = super::commit(long, data.as_bytes()).expect("a commit");
+        assert!(other.signature.is_none());
+        let data = data.replace("gpgsig", "gpgsig-sha256");
+        let signature = super::commit(long, data.as_bytes())
+            .expect("a commit")
+            .signature;
+        assert_eq!(signature.expect("a signature").data.as_bstr(), unsigned);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::gix::commitgraph::Graph;
+use ::gix::hash::Kind as Hash;
 
 /// Tells versions of a file apart. The number does the work: git replaces the files, and the old one's number is not
 /// free while it is mapped.
@@ -22,13 +23,15 @@ struct Seen {
 /// The place of a commit-graph.
 pub(super) struct GraphFile {
     info: PathBuf,
+    hash: Hash,
     seen: Mutex<Option<Seen>>,
 }
 
 impl GraphFile {
-    pub(super) fn of(objects: &Path) -> Self {
+    pub(super) fn of(objects: &Path, hash: Hash) -> Self {
         Self {
             info: objects.join("info"),
+            hash,
             seen: Mutex::new(None),
         }
     }
@@ -53,7 +56,7 @@ impl GraphFile {
     }
 
     fn read(&self) -> Option<Graph> {
-        Graph::at(&self.info, ::gix::hash::Kind::Sha1, None)
+        Graph::at(&self.info, self.hash, None)
             .inspect_err(|error| tracing::warn!(?error, "a commit-graph is unusable"))
             .ok()
     }

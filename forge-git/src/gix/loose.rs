@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use ::gix::ObjectId;
+use ::gix::hash::Kind as Hash;
 use bstr::{BStr, BString, ByteSlice as _, ByteVec as _};
 use forge_core::{Error, RefName, Result};
 
@@ -23,9 +24,9 @@ pub(super) fn is_name(name: &BStr) -> bool {
 }
 
 /// Reads the ref of this name; `None` if there is no such file.
-pub(super) fn read(git_dir: &Path, name: &BStr) -> Result<Option<Value>> {
+pub(super) fn read(git_dir: &Path, hash: Hash, name: &BStr) -> Result<Option<Value>> {
     match name.to_path() {
-        Ok(path) if is_name(name) => read_file(&git_dir.join(path)),
+        Ok(path) if is_name(name) => read_file(&git_dir.join(path), hash),
         _ => Ok(None),
     }
 }
@@ -34,6 +35,7 @@ pub(super) fn read(git_dir: &Path, name: &BStr) -> Result<Option<Value>> {
 /// name ends with a slash.
 pub(super) fn walk(
     git_dir: &Path,
+    hash: Hash,
     below: &impl Fn(&BStr) -> bool,
     is_wanted: &impl Fn(&BStr) -> bool,
 ) -> Result<Vec<(BString, Value)>> {
@@ -66,7 +68,7 @@ pub(super) fn walk(
                 }
             } else if kind.is_file() && is_wanted(name.as_bstr()) {
                 let value = if is_name(name.as_bstr()) {
-                    read_file(&entry.path())?
+                    read_file(&entry.path(), hash)?
                 } else {
                     Some(Value::Broken)
                 };
@@ -77,23 +79,25 @@ pub(super) fn walk(
     Ok(found)
 }
 
-fn read_file(path: &Path) -> Result<Option<Value>> {
+fn read_file(path: &Path, hash: Hash) -> Result<Option<Value>> {
     let mut content = Vec::new();
     match File::open(path).and_then(|file| file.take(MAX_LOOSE).read_to_end(&mut content)) {
-        Ok(_) => Ok(Some(parse(&content))),
+        Ok(_) => Ok(Some(parse(&content, hash))),
         Err(e) if is_absence(&e) => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(Some(Value::Broken)),
         Err(e) => Err(Error::internal(e)),
     }
 }
 
-/// `ref:` and a name, or an id and, after a blank, whatever.
-fn parse(content: &[u8]) -> Value {
+/// `ref:` and a name, or an id and, after a blank, whatever. An id of another length is as good as none.
+fn parse(content: &[u8], hash: Hash) -> Value {
     let line = content.trim_ascii_end();
     if let Some(name) = line.strip_prefix(b"ref:") {
         return Value::Symbolic(name.trim_ascii_start().into());
     }
-    let (id, rest) = line.split_at(line.len().min(40));
+    let Some((id, rest)) = line.split_at_checked(hash.len_in_hex()) else {
+        return Value::Broken;
+    };
     match ObjectId::from_hex(id) {
         Ok(id) if rest.first().is_none_or(u8::is_ascii_whitespace) => Value::Id(id),
         _ => Value::Broken,

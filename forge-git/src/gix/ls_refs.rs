@@ -11,7 +11,6 @@ use std::sync::{Arc, OnceLock};
 use std::vec;
 
 use ::gix::ObjectId;
-use ::gix::hash::Kind as Hash;
 use bstr::{BStr, BString, ByteSlice as _};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use forge_core::objects::Kind;
@@ -24,7 +23,7 @@ use super::{Handle, Handles, Reader, blocking, loose};
 use crate::pkt;
 
 /// The most that is answered at once, but for the line that passes it, in bytes.
-const PIECE: usize = 512 << 10;
+const PIECE: usize = 1 << 20;
 /// A larger tag is not followed, in bytes, nor more than so many that name each other.
 const MAX_TAG: u64 = 8 << 20;
 const MAX_TAGS: usize = 1024;
@@ -33,7 +32,7 @@ const LOCK: &[u8] = b".lock";
 /// The refs that nobody is shown, together with those below.
 pub(crate) const HIDDEN: &str = "refs/forge";
 /// What a repository's configuration may say that changes an answer.
-const MATTERS: [&str; 5] = ["extensions", "hiderefs", "lsrefs", "include", "namespace"];
+const MATTERS: [&str; 4] = ["hiderefs", "lsrefs", "include", "namespace"];
 
 /// An answer that is being given.
 pub(crate) struct Listing {
@@ -63,17 +62,24 @@ pub(super) fn begin(handles: Arc<Handles>, id: RepoId, query: Query) -> Result<O
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::NotFound),
         Err(e) => return Err(Error::internal(e)),
     };
-    if MATTERS.iter().any(|word| config.contains_str(word)) {
+    if MATTERS.iter().any(|word| config.contains_str(word)) || is_extended(&config) {
         return Ok(None);
     }
     let handle = handles.get(id)?;
-    let walked = loose::walk(&path, &|directory| query.wants_below(directory), &|name| {
-        query.wants(name)
-    });
+    // Git has words for who asks for ids of the other kind.
+    if handle.hash().len_in_hex() != query.format.digits() {
+        return Ok(None);
+    }
+    let walked = loose::walk(
+        &path,
+        handle.hash(),
+        &|directory| query.wants_below(directory),
+        &|name| query.wants(name),
+    );
     let mut loose = walked?;
     loose.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let listing = Box::new(Listing {
-        packed: Packed::open(&path)?,
+        packed: Packed::open(&path, handle.hash())?,
         objects: Objects {
             handles,
             id,
@@ -92,6 +98,18 @@ pub(super) fn begin(handles: Arc<Handles>, id: RepoId, query: Query) -> Result<O
     Ok(listing.piece()?.ok())
 }
 
+/// Whether a configuration in small letters names an extension other than the format of ids, which changes nothing here.
+fn is_extended(config: &[u8]) -> bool {
+    let mut is_inside = false;
+    config.lines().map(<[u8]>::trim_ascii).any(|line| {
+        if line.starts_with(b"[") {
+            is_inside = line == b"[extensions]";
+            return !is_inside && line.contains_str("extensions");
+        }
+        is_inside && !line.is_empty() && !line.starts_with(b"objectformat")
+    })
+}
+
 impl Listing {
     /// Goes on.
     pub(crate) async fn next(self: Box<Self>) -> Result<Piece> {
@@ -102,7 +120,8 @@ impl Listing {
     fn piece(mut self: Box<Self>) -> Result<Result<Piece, Odd>> {
         let this = &mut *self;
         let mut answer = Answer {
-            out: BytesMut::with_capacity(4 << 10),
+            // Lines come out about as long as they are in the file; what is not written to costs nothing.
+            out: BytesMut::with_capacity(this.packed.len().min(PIECE) + (4 << 10)),
             query: &this.query,
             reader: this.objects.handle.reader(),
             objects: &this.objects,
@@ -214,7 +233,7 @@ impl Answer<'_> {
         if !self.query.wants(b"HEAD".as_bstr()) {
             return Ok(());
         }
-        let refs = Refs::of(self.reader.git_dir());
+        let refs = Refs::of(self.reader.handle);
         let (target, id) = match refs.resolve(b"HEAD".as_bstr())? {
             End::At(target, id) => (target, Some(id).filter(|id| !id.is_null())),
             End::Unborn(target) => (target, None),
@@ -233,10 +252,10 @@ impl Answer<'_> {
             return Ok(());
         }
         let (id, symref) = match value {
-            Value::Broken => (ObjectId::null(Hash::Sha1), None),
+            Value::Broken => (ObjectId::null(self.reader.handle.hash()), None),
             Value::Id(id) | Value::Peeled(id, _) => (*id, None),
             // Not by the packed refs that were opened before: git may have packed what it leads to since.
-            Value::Symbolic(_) => match Refs::of(self.reader.git_dir()).follow(name)? {
+            Value::Symbolic(_) => match Refs::of(self.reader.handle).follow(name)? {
                 Some((target, id)) => (id, Some(target)),
                 None => return Ok(()),
             },
@@ -330,7 +349,7 @@ fn peel(reader: &Reader<'_>, id: ObjectId) -> Result<Option<ObjectId>> {
         if reader.read(&id, &mut buffer)? != Some(Kind::Tag) {
             return Ok(None);
         }
-        match tagged(&buffer) {
+        match tagged(&buffer).filter(|(next, _)| next.kind() == id.kind()) {
             Some((next, true)) => id = next,
             Some((next, false)) => return Ok(Some(next)),
             None => return Ok(None),

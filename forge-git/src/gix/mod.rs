@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ::gix::hash::{Kind as Hash, Prefix};
 use ::gix::odb::store::init::Slots;
 use ::gix::{ObjectId, ThreadSafeRepository, open, sec};
 use forge_core::objects::{Kind, Oid};
@@ -156,11 +157,20 @@ impl Handle {
             });
         let repo = options.open(path).map_err(fault)?;
         Ok(Self {
-            graph: GraphFile::of(repo.objects_dir()),
+            graph: GraphFile::of(repo.objects_dir(), repo.objects.object_hash()),
             repo,
             identity,
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    fn git_dir(&self) -> &Path {
+        self.repo.git_dir()
+    }
+
+    /// Which ids the repository has.
+    fn hash(&self) -> Hash {
+        self.repo.objects.object_hash()
     }
 
     fn reader(&self) -> Reader<'_> {
@@ -181,19 +191,26 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn git_dir(&self) -> &Path {
-        self.handle.repo.git_dir()
+    /// `None` for an id of a length that the repository's have not.
+    fn id(&self, id: Oid) -> Option<ObjectId> {
+        let id = ObjectId::try_from(id.as_bytes()).ok()?;
+        (id.kind() == self.handle.hash()).then_some(id)
+    }
+
+    /// The beginning of an id; `None` if there are too few digits, or more than an id has.
+    fn prefix(&self, digits: &str) -> Option<Prefix> {
+        // Filled up, because gitoxide takes what is short enough for the beginning of a SHA-1 id, and then finds no
+        // loose object that has a longer one.
+        let full = self.handle.hash().len_in_hex();
+        let id = ObjectId::from_hex(format!("{digits:0<full$}").as_bytes()).ok()?;
+        let is_ours = id.kind() == self.handle.hash();
+        Prefix::new(&id, digits.len()).ok().filter(|_| is_ours)
     }
 }
 
 /// A failure of gitoxide, with its causes.
 fn fault(error: impl std::fmt::Debug) -> Error {
     Error::internal(format!("{error:?}"))
-}
-
-/// `None` for an id of a length that these repositories do not have.
-fn object_id(id: Oid) -> Option<ObjectId> {
-    ObjectId::try_from(id.as_bytes()).ok()
 }
 
 fn oid(id: &::gix::oid) -> Result<Oid> {

@@ -7,7 +7,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, SystemTime};
 
 use ::gix::ObjectId;
-use ::gix::hash::Prefix;
 use ::gix::objs::{Exists as _, Find as _};
 use ::gix::odb::Header as _;
 use ::gix::odb::store::prefix::disambiguate::Candidate;
@@ -15,7 +14,7 @@ use bytes::Bytes;
 use forge_core::objects::{Commit, Kind, Lookup, Object, Oid, OidPrefix};
 use forge_core::{Error, Result};
 
-use super::{Handle, Reader, fault, kind, object_id, oid};
+use super::{Handle, Reader, fault, kind, oid};
 use crate::decode;
 
 /// The largest tree that is decoded, in bytes.
@@ -96,7 +95,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn object(&self, id: Oid, buffer: &mut Vec<u8>) -> Result<Option<Object>> {
-        let Some(object) = object_id(id) else {
+        let Some(object) = self.id(id) else {
             return Ok(None);
         };
         match self.header(&object)? {
@@ -146,7 +145,7 @@ impl Reader<'_> {
             if size > MAX_COMMIT || !budget.take(size) || self.read(&id, &mut buffer)?.is_none() {
                 return Ok(None);
             }
-            let target = object_id(decode::target(&buffer)?);
+            let target = self.id(decode::target(&buffer)?);
             id = target.ok_or_else(|| Error::internal("a tag of another hash's id"))?;
         }
         Ok(None)
@@ -169,7 +168,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn lookup(&self, prefix: &OidPrefix) -> Result<Lookup> {
-        let Ok(prefix) = Prefix::from_hex(prefix.as_str()) else {
+        let Some(prefix) = self.prefix(prefix.as_str()) else {
             return Ok(Lookup::None);
         };
         let found = self.objects.lookup_prefix(prefix, None).map_err(fault)?;
@@ -184,7 +183,9 @@ impl Reader<'_> {
     pub(super) fn short_lengths(mut self, ids: &[Oid]) -> Result<Vec<usize>> {
         let mut lengths = Vec::with_capacity(ids.len());
         for id in ids {
-            let candidate = object_id(*id).and_then(|id| Candidate::new(id, MIN_DIGITS).ok());
+            let candidate = self
+                .id(*id)
+                .and_then(|id| Candidate::new(id, MIN_DIGITS).ok());
             let prefix = match candidate {
                 Some(candidate) => self.objects.disambiguate_prefix(candidate).map_err(fault)?,
                 None => None,

@@ -11,7 +11,7 @@ use forge_core::{Error, Result};
 use moka::sync::Cache;
 
 use super::walk::{Node, Nodes, Walker};
-use super::{Reader, object_id, oid};
+use super::{Reader, oid};
 
 /// The commits of a page end before they weigh more than this together, in bytes.
 const MAX_PAGE: usize = 8 << 20;
@@ -89,7 +89,7 @@ impl Orders {
 impl Reader<'_> {
     /// The id, if it is that of a commit.
     pub(super) fn tip(&self, id: Oid) -> Result<Option<ObjectId>> {
-        let Some(id) = object_id(id) else {
+        let Some(id) = self.id(id) else {
             return Ok(None);
         };
         let header = self.header(&id)?;
@@ -132,7 +132,7 @@ impl Reader<'_> {
         };
         let start = match start {
             None => Some(0),
-            Some(start) => object_id(start).and_then(|start| order.position(&start)),
+            Some(start) => self.id(start).and_then(|start| order.position(&start)),
         };
         let Some(rest) = start.and_then(|start| order.order.get(start..)) else {
             return Ok(Answer::Done(None));

@@ -19,8 +19,6 @@ use super::loose::is_name;
 
 /// Files above this are mapped into memory, in bytes.
 const MAX_READ: u64 = 32 << 10;
-/// The digits of an id.
-const DIGITS: usize = 40;
 /// No header is longer.
 const MAX_HEADER: u64 = 512;
 
@@ -64,14 +62,17 @@ enum Known {
 /// A file, or the lack of one.
 pub(super) struct Packed {
     buffer: Option<Buffer>,
+    /// How many digits an id has.
+    digits: usize,
     known: Known,
 }
 
 impl Packed {
-    pub(super) fn open(git_dir: &Path) -> Result<Self> {
+    pub(super) fn open(git_dir: &Path, hash: Hash) -> Result<Self> {
         let path = git_dir.join("packed-refs");
         let none = Self {
             buffer: None,
+            digits: hash.len_in_hex(),
             known: Known::Some,
         };
         let mut header = Vec::new();
@@ -86,7 +87,7 @@ impl Packed {
             .strip_prefix(b"# pack-refs with:")
             .unwrap_or_default();
         let has = |wanted: &[u8]| traits.fields().any(|word| word == wanted);
-        match Buffer::open(path, MAX_READ, Hash::Sha1) {
+        match Buffer::open(path, MAX_READ, hash) {
             Ok(buffer) => Ok(Self {
                 buffer: Some(buffer),
                 known: match () {
@@ -94,10 +95,16 @@ impl Packed {
                     () if has(b"peeled") => Known::Tags,
                     () => Known::Some,
                 },
+                ..none
             }),
             Err(e) if e.is_not_found() => Ok(none),
             Err(e) => Err(fault(e)),
         }
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes().len()
     }
 
     /// Its lines, by name.
@@ -134,20 +141,20 @@ impl Packed {
         if rest.is_empty() {
             return Ok(None);
         }
-        let (id, rest) = rest.split_at_checked(DIGITS).ok_or(Odd)?;
+        let (id, rest) = rest.split_at_checked(self.digits).ok_or(Odd)?;
         let (name, rest) = rest.split_at(rest.find_byte(b'\n').ok_or(Odd)?);
         if !is_hex(id) {
             return Err(Odd);
         }
         let name = name.strip_prefix(b" ").ok_or(Odd)?.as_bstr();
-        let mut next = at + DIGITS + 1 + name.len() + 1;
+        let mut next = at + self.digits + 1 + name.len() + 1;
         let peeled = match rest.get(1..).and_then(|rest| rest.strip_prefix(b"^")) {
             Some(rest) => {
-                let (id, rest) = rest.split_at_checked(DIGITS).ok_or(Odd)?;
+                let (id, rest) = rest.split_at_checked(self.digits).ok_or(Odd)?;
                 if !rest.starts_with(b"\n") || !is_hex(id) {
                     return Err(Odd);
                 }
-                next += 1 + DIGITS + 1;
+                next += 1 + self.digits + 1;
                 Peeled::To(id)
             }
             None => match self.known {

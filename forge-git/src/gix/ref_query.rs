@@ -5,12 +5,16 @@
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use crate::format::Format;
+
 /// How many prefixes are too many to look at; git's number.
 const TOO_MANY: usize = 65_536;
 
 /// What is asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query {
+    /// Which ids are expected.
+    pub(super) format: Format,
     pub(super) symrefs: bool,
     pub(super) peel: bool,
     pub(super) unborn: bool,
@@ -20,8 +24,14 @@ pub(crate) struct Query {
 
 impl Query {
     /// Reads the arguments; `None` if git would refuse one.
-    pub(crate) fn parse<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut query = Self::default();
+    pub(crate) fn parse<'a>(
+        format: Format,
+        args: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Option<Self> {
+        let mut query = Self {
+            format,
+            ..Self::default()
+        };
         let mut prefixes: Vec<BString> = Vec::new();
         for arg in args {
             match arg {
@@ -87,7 +97,7 @@ mod tests {
             .iter()
             .map(|prefix| format!("ref-prefix {prefix}"))
             .collect();
-        let query = Query::parse(args.iter().map(String::as_bytes));
+        let query = Query::parse(Format::Sha1, args.iter().map(String::as_bytes));
         query.expect("good").prefixes
     }
 
@@ -112,7 +122,11 @@ mod tests {
             "ref-prefix a\0b",
             "ERR x",
         ] {
-            assert_eq!(Query::parse([bad.as_bytes()]), None, "{bad:?}");
+            assert_eq!(
+                Query::parse(Format::Sha1, [bad.as_bytes()]),
+                None,
+                "{bad:?}"
+            );
         }
     }
 

@@ -17,7 +17,7 @@ use forge_core::objects::Ref;
 use forge_core::{Error, RefName, Result};
 
 use super::packed::Packed;
-use super::{Reader, fault, loose, oid};
+use super::{Handle, Reader, fault, loose, oid};
 
 /// How many refs are read to find where one leads; git's number.
 const MAX_READS: usize = 5;
@@ -46,20 +46,22 @@ pub(super) enum End {
 /// The refs of a repository, for the length of one call.
 pub(super) struct Refs<'a> {
     git_dir: &'a Path,
+    hash: Hash,
     packed: OnceCell<Packed>,
 }
 
 impl<'a> Refs<'a> {
-    pub(super) fn of(git_dir: &'a Path) -> Self {
+    pub(super) fn of(handle: &'a Handle) -> Self {
         Self {
-            git_dir,
+            git_dir: handle.git_dir(),
+            hash: handle.hash(),
             packed: OnceCell::new(),
         }
     }
 
     /// What HEAD names; `None` if that is an object.
     pub(super) fn head(&self) -> Result<Option<RefName>> {
-        match loose::read(self.git_dir, b"HEAD".as_bstr())? {
+        match loose::read(self.git_dir, self.hash, b"HEAD".as_bstr())? {
             Some(Value::Symbolic(name)) => RefName::new(name).map(Some).map_err(Error::internal),
             Some(Value::Id(_) | Value::Peeled(..)) => Ok(None),
             None | Some(Value::Broken) => Err(Error::internal("HEAD is missing or broken")),
@@ -89,7 +91,7 @@ impl<'a> Refs<'a> {
     }
 
     fn value(&self, name: &BStr) -> Result<Option<Value>> {
-        if let Some(value) = loose::read(self.git_dir, name)? {
+        if let Some(value) = loose::read(self.git_dir, self.hash, name)? {
             return Ok(Some(value));
         }
         let found = self.packed()?.find(name)?;
@@ -103,13 +105,13 @@ impl<'a> Refs<'a> {
         if let Some(packed) = self.packed.get() {
             return Ok(packed);
         }
-        let packed = Packed::open(self.git_dir)?;
+        let packed = Packed::open(self.git_dir, self.hash)?;
         Ok(self.packed.get_or_init(|| packed))
     }
 
     /// Every ref below `refs/`, by name.
     fn all(&self) -> Result<BTreeMap<BString, Value>> {
-        let loose = loose::walk(self.git_dir, &|_| true, &|_| true)?;
+        let loose = loose::walk(self.git_dir, self.hash, &|_| true, &|_| true)?;
         let mut all = BTreeMap::new();
         let path = self.git_dir.join("packed-refs");
         let bytes = match fs::read(path) {
@@ -122,7 +124,7 @@ impl<'a> Refs<'a> {
             .lines()
             .next()
             .is_some_and(|line| line.starts_with(b"#") && line.contains_str(" fully-peeled"));
-        let lines = lines::Iter::new(&bytes, Hash::Sha1).map_err(fault)?;
+        let lines = lines::Iter::new(&bytes, self.hash).map_err(fault)?;
         for line in lines {
             let Ok(line) = line else {
                 continue;
@@ -141,7 +143,7 @@ impl<'a> Refs<'a> {
 
 impl Reader<'_> {
     pub(super) fn refs(&self) -> Result<Vec<Ref>> {
-        let refs = Refs::of(self.git_dir());
+        let refs = Refs::of(self.handle);
         let mut found = Vec::new();
         for (name, value) in refs.all()? {
             let Ok(name) = RefName::new(name) else {
@@ -153,7 +155,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn find_ref(&self, name: &RefName) -> Result<Option<Ref>> {
-        let refs = Refs::of(self.git_dir());
+        let refs = Refs::of(self.handle);
         match refs.value(name.as_bstr())? {
             None => Ok(None),
             Some(value) => self.lead(&refs, name.clone(), &value),

@@ -16,7 +16,7 @@ use super::objects::Content;
 use super::order::{Answer, Orders};
 use super::refs::Refs;
 use super::rev::Revs;
-use super::{Handles, Piece, Query, Reader, blocking, ls_refs, object_id, oid};
+use super::{Handles, Piece, Query, Reader, blocking, ls_refs, oid};
 use crate::content;
 
 /// A repository by its number.
@@ -95,8 +95,7 @@ impl Repo {
 #[async_trait]
 impl GitRepo for Repo {
     async fn head(&self) -> Result<Option<RefName>> {
-        self.read(|reader, _| Refs::of(reader.git_dir()).head())
-            .await
+        self.read(|reader, _| Refs::of(reader.handle).head()).await
     }
 
     async fn refs(&self) -> Result<Vec<Ref>> {
@@ -124,7 +123,7 @@ impl GitRepo for Repo {
 
     async fn peel(&self, id: Oid) -> Result<Option<(Oid, Kind)>> {
         self.read(move |reader, _| {
-            let Some(id) = object_id(id) else {
+            let Some(id) = reader.id(id) else {
                 return Ok(None);
             };
             let peeled = reader.peel(id)?;
@@ -165,7 +164,7 @@ impl GitRepo for Repo {
     }
 
     async fn content(&self, id: Oid) -> Result<Option<BlobContent>> {
-        let read = self.read(move |reader, _| match object_id(id) {
+        let read = self.read(move |reader, _| match reader.id(id) {
             Some(id) => reader.content(&id),
             None => Ok(None),
         });

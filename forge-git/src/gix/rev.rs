@@ -6,14 +6,13 @@
 use std::collections::HashSet;
 
 use ::gix::ObjectId;
-use ::gix::hash::Prefix;
 use bstr::{BStr, ByteSlice as _};
 use forge_core::objects::Kind;
 use forge_core::{Error, Result};
 
+use super::Reader;
 use super::objects::{Budget, check_size};
 use super::refs::Refs;
-use super::{Reader, object_id};
 use crate::decode;
 
 /// The most objects decoded in one call, and the most bytes they have together. Where there is a commit-graph, commits
@@ -64,7 +63,7 @@ impl<'a> Revs<'a> {
     pub(super) fn of(reader: &'a Reader<'a>) -> Self {
         Self {
             reader,
-            refs: Refs::of(reader.git_dir()),
+            refs: Refs::of(reader.handle),
             budget: Budget::new(MAX_OBJECTS, MAX_BYTES),
             buffer: Vec::new(),
         }
@@ -117,7 +116,9 @@ impl<'a> Revs<'a> {
 
     /// An id, a ref, the output of `git describe`, or an abbreviated id.
     fn base(&mut self, text: &BStr, hint: Hint) -> Result<Option<ObjectId>> {
-        if let Ok(id) = ObjectId::from_hex(text) {
+        if let Ok(id) = ObjectId::from_hex(text)
+            && id.kind() == self.reader.handle.hash()
+        {
             return Ok(Some(id));
         }
         if let Some(id) = self.named(text)? {
@@ -155,7 +156,7 @@ impl<'a> Revs<'a> {
     }
 
     fn abbreviated(&mut self, hex: &BStr, hint: Hint) -> Result<Option<ObjectId>> {
-        let prefix = hex.to_str().ok().and_then(|hex| Prefix::from_hex(hex).ok());
+        let prefix = hex.to_str().ok().and_then(|hex| self.reader.prefix(hex));
         let Some(prefix) = prefix else {
             return Ok(None);
         };
@@ -210,7 +211,7 @@ impl<'a> Revs<'a> {
             return Ok(None);
         }
         let commit = decode::commit(super::oid(&id)?, &self.buffer)?;
-        Ok(object_id(commit.tree))
+        Ok(self.reader.id(commit.tree))
     }
 
     fn parent(&mut self, id: ObjectId, n: u32) -> Result<Option<ObjectId>> {
@@ -226,7 +227,7 @@ impl<'a> Revs<'a> {
             return Ok(None);
         }
         let links = decode::links(&self.buffer)?;
-        Ok(links.parents.get(index).and_then(|id| object_id(*id)))
+        Ok(links.parents.get(index).and_then(|id| self.reader.id(*id)))
     }
 
     fn ancestor(&mut self, id: ObjectId, n: u32) -> Result<Option<ObjectId>> {
@@ -279,8 +280,8 @@ impl<'a> Revs<'a> {
             if !self.load(&id, Kind::Tree)? {
                 return Ok(None);
             }
-            let entry = decode::find_entry(&self.buffer, name.as_bstr())?;
-            let Some(entry) = entry.and_then(|(_, id)| object_id(id)) else {
+            let entry = decode::find_entry(super::oid(&id)?, &self.buffer, name.as_bstr())?;
+            let Some(entry) = entry.and_then(|(_, id)| self.reader.id(id)) else {
                 return Ok(None);
             };
             id = entry;

@@ -18,7 +18,7 @@ use forge_core::objects::Kind;
 use forge_core::{Error, Result};
 
 use super::objects::check_size;
-use super::{Reader, fault, object_id};
+use super::{Reader, fault};
 use crate::decode::{self, Links};
 
 /// A commit: a position in the graph, or a place in the table plus the number of commits in the graph.
@@ -161,7 +161,7 @@ impl<'a> Walker<'a> {
         let place = u32::try_from(self.nodes.table.len()).ok();
         let node = place.and_then(|place| self.nodes.known.checked_add(place));
         let node = node.ok_or_else(|| Error::internal("a history with too many commits"))?;
-        let parents = parents.into_iter().map(object_id);
+        let parents = parents.into_iter().map(|id| self.reader.id(id));
         let parents: Option<Vec<_>> = parents.collect();
         self.parents
             .push(parents.ok_or_else(|| Error::internal("a parent of another hash's id"))?);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the access decision is [`Caller::objects`] or [`Caller::push_to`], made anew for each request, and no byte
 //! of a repository is read before it. Files that old clients fetch one by one are not served. What is transferred is
-//! [`crate::upload_pack`]'s and [`crate::receive_pack`]'s affair.
+//! [`Source`]'s and [`crate::receive_pack`]'s affair.
 
 mod answer;
 mod auth;
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
 use forge_core::http::{Body, Peer, Routes};
-use forge_core::{Actor, Caller, Error, Objects, PushTarget, RepoPath, Result, Stop};
+use forge_core::{Actor, Caller, Objects, PushTarget, RepoPath, Result, Stop};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -23,8 +23,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use self::path::{Service, Tail, Wanted};
 use self::work::Work;
 use crate::permits::Client;
+use crate::target::{self, Refused};
 use crate::transport::{Transport, Version};
-use crate::{pkt, receive_pack, upload_pack};
+use crate::upload_pack::Source;
+use crate::{pkt, receive_pack};
 
 pub use self::path::claims;
 
@@ -114,18 +116,6 @@ impl Task {
     }
 }
 
-/// Why somebody gets nothing.
-enum Refused {
-    Moved(RepoPath),
-    By(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self::By(error)
-    }
-}
-
 /// Somebody who is let in to this server, but not yet to any repository.
 struct Guest<'a> {
     transport: &'a Transport,
@@ -143,7 +133,7 @@ impl Guest<'_> {
     ) -> Result<Response<Body>, Refused> {
         let answer = match task {
             Task::GoImport => {
-                let objects = self.objects(&wanted.names).await?;
+                let objects = target::to_fetch(&self.caller, &wanted.names).await?;
                 let repo = objects.repo();
                 let path = RepoPath {
                     owner: repo.owner.name.clone(),
@@ -152,67 +142,23 @@ impl Guest<'_> {
                 Ok(answer::go_import(self.transport.forge(), &path))
             }
             Task::Advertise(Service::ReceivePack) => {
-                let target = self.target(&wanted.names).await?;
+                let target = target::to_push(&self.caller, &wanted.names).await?;
                 self.advertise_push(target, parts).await
             }
             Task::Advertise(_) => {
-                let objects = self.objects(&wanted.names).await?;
+                let objects = target::to_fetch(&self.caller, &wanted.names).await?;
                 self.advertise(objects, parts).await
             }
             Task::Do(Service::ReceivePack) => {
-                let target = self.target(&wanted.names).await?;
+                let target = target::to_push(&self.caller, &wanted.names).await?;
                 self.receive(target, parts, body).await
             }
             Task::Do(service) => {
-                let objects = self.objects(&wanted.names).await?;
+                let objects = target::to_fetch(&self.caller, &wanted.names).await?;
                 self.fetch(service, objects, parts, body).await
             }
         };
         Ok(answer?)
-    }
-
-    /// What may be fetched.
-    async fn objects(&self, names: &[RepoPath]) -> Result<Objects, Refused> {
-        for name in names {
-            match self.caller.objects(name).await {
-                Ok(objects) => return Ok(objects),
-                Err(Error::NotFound) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(self.missing(names).await)
-    }
-
-    /// What may be pushed to.
-    async fn target(&self, names: &[RepoPath]) -> Result<PushTarget, Refused> {
-        let (mut new, mut is_missing) = (None, false);
-        for name in names {
-            match self.caller.push_to(name).await {
-                Ok(target @ PushTarget::Repo(_)) => return Ok(target),
-                // What there is goes before what could be made; and that is called by the last of the names, the one
-                // without `.git`.
-                Ok(target @ PushTarget::New(_)) => new = Some(target),
-                // Another name may be there; but nothing is made where one leads elsewhere.
-                Err(Error::NotFound) => is_missing = true,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        match new.filter(|_| !is_missing) {
-            Some(target) => Ok(target),
-            None => Err(self.missing(names).await),
-        }
-    }
-
-    /// What is said of a repository that is not there, or not for this caller.
-    async fn missing(&self, names: &[RepoPath]) -> Refused {
-        for name in names {
-            match self.caller.moved(name).await {
-                Ok(Some(to)) => return Refused::Moved(to),
-                Ok(None) => {}
-                Err(error) => return error.into(),
-            }
-        }
-        Error::NotFound.into()
     }
 
     async fn advertise(&self, objects: Objects, parts: &Parts) -> Result<Response<Body>> {
@@ -228,7 +174,8 @@ impl Guest<'_> {
         };
         let (output, pieces) = body::pipe();
         let work = Work::ending(async move {
-            upload_pack::advertise(&transport, &objects, client, version, output).await
+            let source = Source::new(&transport, &objects, client)?;
+            source.advertise(version, output).await
         });
         work.answer(kind, prefix, pieces).await
     }
@@ -247,10 +194,11 @@ impl Guest<'_> {
         let version = version(parts);
         let (output, pieces) = body::pipe();
         let work = Work::ending(async move {
+            let source = Source::new(&transport, &objects, client)?;
             if service == Service::UploadArchive {
-                upload_pack::archive_request(&transport, &objects, client, input, output).await
+                source.archive(input, output, None).await.map(drop)
             } else {
-                upload_pack::request(&transport, &objects, client, version, input, output).await
+                source.request(version, input, output).await
             }
         });
         work.answer(kind(service, "result"), Bytes::new(), pieces)

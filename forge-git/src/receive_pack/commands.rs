@@ -14,12 +14,11 @@ use forge_core::push::RefUpdate;
 use forge_core::{Oid, RefName};
 use tokio::io::AsyncRead;
 
+use crate::format::Format;
 use crate::pkt::{self, Pkt};
 
-/// The hash of all repositories here, as `object-format` names it.
 /// The longest name that is refused for itself, in bytes; a longer one spoils the whole request.
 const MOST_NAME_BYTES: usize = 8 << 10;
-pub(super) const FORMAT: &str = "sha1";
 /// Git's word for a name that it does not take.
 const FUNNY: &str = "funny refname";
 const TOO_LONG: &str = "refname is too long";
@@ -34,6 +33,8 @@ const MAX_SHALLOW: usize = 100_000;
 /// What a client asks for.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
+    /// What its ids are.
+    pub(super) format: Format,
     pub(super) commands: Vec<Command>,
     /// Commits that the client holds without their parents.
     pub(super) shallow: Vec<Oid>,
@@ -110,12 +111,16 @@ impl Command {
 }
 
 impl Asked {
-    /// Reads a request; `None` if there is nothing in it.
+    /// Reads a request to a repository of a format; `None` if there is nothing in it.
     pub(super) async fn read(
         from: &mut (impl AsyncRead + Unpin),
+        format: Format,
         limits: &PushLimits,
     ) -> Result<Option<Self>, Fault> {
-        let mut asked = Self::default();
+        let mut asked = Self {
+            format,
+            ..Self::default()
+        };
         match asked.read_all(from, limits).await {
             Ok(()) if asked.is_empty() => Ok(None),
             Ok(()) => Ok(Some(asked)),
@@ -139,7 +144,7 @@ impl Asked {
                 if asked.shallow.len() == MAX_SHALLOW {
                     return Err(bad("too many shallow commits".to_owned()));
                 }
-                let id = oid(id).ok_or_else(|| bad_line(&line))?;
+                let id = oid(id, asked.format).ok_or_else(|| bad_line(&line))?;
                 asked.shallow.extend(id);
                 continue;
             }
@@ -152,9 +157,12 @@ impl Asked {
                 None => (&*line, None),
             };
             if asked.commands.is_empty() {
-                asked.wants = Wants::parse(wants.unwrap_or_default())?;
+                asked.wants = wants.map_or(Ok(Wants::default()), |wants| {
+                    Wants::parse(wants, asked.format)
+                })?;
             }
-            let mut command = Command::parse(command, limits).ok_or_else(|| bad_line(&line))?;
+            let command = Command::parse(command, asked.format, limits);
+            let mut command = command.ok_or_else(|| bad_line(&line))?;
             if !seen.insert(command.raw.clone()) {
                 command.refuse("failed to update ref");
             }
@@ -212,8 +220,10 @@ impl Asked {
 }
 
 impl Wants {
-    fn parse(text: &[u8]) -> Result<Self, Bad> {
+    fn parse(text: &[u8], ours: Format) -> Result<Self, Bad> {
         let mut wants = Self::default();
+        // As git takes it: who says nothing means the first one there was.
+        let mut theirs = Format::Sha1.name().as_bytes();
         for word in text.split_str(" ") {
             match word {
                 b"report-status" | b"report-status-v2" => wants.report = true,
@@ -221,15 +231,12 @@ impl Wants {
                 b"quiet" => wants.quiet = true,
                 b"atomic" => wants.atomic = true,
                 b"push-options" => wants.options = true,
-                word => {
-                    if let Some(format) = word.strip_prefix(b"object-format=")
-                        && format != FORMAT.as_bytes()
-                    {
-                        let format = format.as_bstr();
-                        return Err(bad(format!("unsupported object format '{format}'")));
-                    }
-                }
+                word => theirs = word.strip_prefix(b"object-format=").unwrap_or(theirs),
             }
+        }
+        if Format::named(theirs) != Some(ours) {
+            let theirs = theirs.as_bstr();
+            return Err(bad(format!("unsupported object format '{theirs}'")));
         }
         Ok(wants)
     }
@@ -237,10 +244,10 @@ impl Wants {
 
 impl Command {
     /// Reads `old new name`; `None` if it is none.
-    fn parse(line: &[u8], limits: &PushLimits) -> Option<Self> {
+    fn parse(line: &[u8], format: Format, limits: &PushLimits) -> Option<Self> {
         let (old, rest) = line.split_once_str(" ")?;
         let (new, raw) = rest.split_once_str(" ")?;
-        let (old, new) = (oid(old)?, oid(new)?);
+        let (old, new) = (oid(old, format)?, oid(new, format)?);
         // Who sends many of these means to fill the memory.
         if raw.len() > MOST_NAME_BYTES.max(limits.ref_name_bytes) {
             return None;
@@ -285,11 +292,8 @@ async fn line(
 }
 
 /// An id, of which `None` is the one that is all zeros; `None` if it is none.
-fn oid(digits: &[u8]) -> Option<Option<Oid>> {
-    if digits.len() != 40 {
-        return None;
-    }
-    let id: Oid = digits.to_str().ok()?.parse().ok()?;
+fn oid(digits: &[u8], format: Format) -> Option<Option<Oid>> {
+    let id = format.oid(digits)?;
     Some(Some(id).filter(|id| id.as_bytes().iter().any(|byte| *byte != 0)))
 }
 

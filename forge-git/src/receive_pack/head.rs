@@ -93,6 +93,17 @@ mod tests {
         assert_eq!(repair(&[]).await.as_deref(), Some("refs/heads/main"));
         truth.run(&["update-ref", "-d", "refs/heads/main"]);
         assert_eq!(repair(&[]).await.as_deref(), Some("refs/heads/a"));
+        let both = ["refs/heads/master", "refs/heads/main"];
+        for (head, repaired) in [
+            ("refs/heads/master", None),
+            ("refs/heads/main", None),
+            ("refs/heads/trunk", Some("refs/heads/main")),
+        ] {
+            truth.run(&["symbolic-ref", "HEAD", head]);
+            truth.run(&["branch", "-f", "main", "a"]);
+            truth.run(&["branch", "-f", "master", "a"]);
+            assert_eq!(repair(&both).await.as_deref(), repaired, "HEAD was {head}");
+        }
         truth.run(&["update-ref", "--no-deref", "HEAD", "v1"]);
         assert_eq!(repair(&[]).await, None, "somebody has put it there");
     }

@@ -17,8 +17,6 @@ mod talk;
 
 use std::time::Instant;
 
-use std::path::Path;
-
 use bytes::BytesMut;
 use forge_core::objects::{GitBackend as _, Ref};
 use forge_core::push::is_internal;
@@ -47,32 +45,27 @@ pub(crate) async fn advertise(
     output: &mut Output,
 ) -> Result<()> {
     let refs = match target {
-        PushTarget::Repo(repo) => {
-            has_short_ids(&transport.dir(repo)?).await?;
-            transport.git().open(repo.id())?.refs().await?
-        }
+        PushTarget::Repo(repo) => transport.git().open(repo.id())?.refs().await?,
         PushTarget::New(_) => Vec::new(),
     };
-    let text = advertisement(&refs);
+    let text = advertisement(format(transport, target).await?, &refs);
     output.write_all(&text).await.map_err(Error::unavailable)?;
     output.flush().await.map_err(Error::unavailable)
 }
 
-/// Whether a repository is one that can be pushed to.
-async fn has_short_ids(dir: &Path) -> Result<()> {
-    match Format::of(dir).await? {
-        Format::Sha1 => Ok(()),
-        Format::Sha256 => Err(Error::forbidden(
-            "this repository has SHA-256 ids: it can be fetched from, but not pushed to",
-        )),
+/// Which ids a repository has, or is going to have.
+async fn format(transport: &Transport, target: &PushTarget) -> Result<Format> {
+    match target {
+        PushTarget::Repo(repo) => Format::of(&transport.dir(repo)?).await,
+        PushTarget::New(_) => Ok(Format::default()),
     }
 }
 
-fn advertisement(refs: &[Ref]) -> BytesMut {
+fn advertisement(format: Format, refs: &[Ref]) -> BytesMut {
     let abilities = format!(
         "report-status report-status-v2 delete-refs side-band-64k quiet atomic ofs-delta push-options \
          object-format={} agent=forge/{}\n",
-        commands::FORMAT,
+        format.name(),
         env!("CARGO_PKG_VERSION")
     );
     let mut abilities = Some(abilities);
@@ -91,7 +84,7 @@ fn advertisement(refs: &[Ref]) -> BytesMut {
         is_empty = false;
     }
     if is_empty {
-        put(&"0".repeat(40), b"capabilities^{}");
+        put(&"0".repeat(format.digits()), b"capabilities^{}");
     }
     pkt::put_flush(&mut out);
     out
@@ -144,7 +137,8 @@ async fn serve(
     let mut input = BufReader::with_capacity(BUFFER, input);
     let mut talk = Talk::new(output, limits.pack_idle);
     let end = tokio::time::Instant::now() + limits.total;
-    let asking = tokio::time::timeout_at(end, Asked::read(&mut input, limits));
+    let format = format(transport, &target).await?;
+    let asking = tokio::time::timeout_at(end, Asked::read(&mut input, format, limits));
     let asked = tokio::select! {
         asked = asking => asked.unwrap_or_else(|_| {
             let (why, asked) = (TOO_LONG.to_owned(), Box::default());

@@ -62,6 +62,7 @@ mod tests {
 
     use super::super::commands::Asked;
     use super::*;
+    use crate::format::Format;
 
     #[tokio::test]
     async fn the_report_has_a_line_for_each_command() {
@@ -71,7 +72,7 @@ mod tests {
             pkt::put(&mut request, line.as_bytes());
         }
         pkt::put_flush(&mut request);
-        let asked = Asked::read(&mut &*request, &PushLimits::default()).await;
+        let asked = Asked::read(&mut &*request, Format::Sha1, &PushLimits::default()).await;
         let mut asked = asked.expect("good").expect("something");
         asked.commands[1].refuse("because\nof \x1b[31mthis");
         let text = report(&Unpacked::Ok, &asked.commands);

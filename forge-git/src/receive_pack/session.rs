@@ -17,12 +17,13 @@ use super::commands::Asked;
 use super::ingest::{self, PackLimits};
 use super::report::{self, Unpacked};
 use super::talk::Talk;
-use super::{connectivity, drain, has_short_ids, head};
+use super::{connectivity, drain, head};
+use crate::format::Format;
 use crate::gix::blocking;
 use crate::permits::{Client, Permit};
 use crate::quarantine::Quarantine;
 use crate::transport::{Input, Transport};
-use crate::update_ref::{self, Place, Prepared, Refused};
+use crate::update_ref::{self, Place, Prepared, Refused, Waiting};
 use crate::words;
 
 /// Git's words.
@@ -79,7 +80,11 @@ impl Session<'_> {
             return Ok(None);
         };
         let dir = self.transport.dir(&repo)?;
-        has_short_ids(&dir).await?;
+        // Between the request and now, somebody may have imported another one where there was none.
+        if Format::of(&dir).await? != self.asked.format {
+            let why = "the repository has ids of another format now, try again";
+            return Err(Error::conflict("repository", why));
+        }
         let git = self.transport.git().open(repo.id())?;
         let options = PushOptions::new(std::mem::take(&mut self.asked.options));
         self.says_visibility = options.get("visibility").is_some();
@@ -126,6 +131,19 @@ impl Session<'_> {
             }
             self.is_taken = true;
             step!("ingested");
+        }
+        // It starts while it is still found out whether anything is to move.
+        let host = self.transport.forge().git_origin().host();
+        let pusher = &admitted.push().pusher.name;
+        let waiting = Waiting::start(Place {
+            repo: dir.clone(),
+            objects: quarantine.as_ref().map(Quarantine::objects),
+            name: pusher.to_string(),
+            email: format!("{pusher}@{host}"),
+        })?;
+        // So does the disk.
+        let syncing = quarantine.as_ref().map(Quarantine::sync);
+        if let Some(made) = &quarantine {
             let standing = self.asked.standing();
             let checked = connectivity::check(made, &standing);
             for (update, why) in self.talk.meanwhile(checked).await? {
@@ -172,18 +190,14 @@ impl Session<'_> {
         }
 
         let push = decided.push();
-        let host = self.transport.forge().git_origin().host();
-        let place = Place {
-            repo: dir.clone(),
-            objects: quarantine.as_ref().map(Quarantine::objects),
-            name: push.pusher.name.to_string(),
-            email: format!("{}@{host}", push.pusher.name),
-        };
-        let preparing = update_ref::prepare(place, push.updates.clone(), is_atomic);
+        let preparing = update_ref::prepare(waiting, push.updates.clone(), is_atomic);
         let (prepared, refused) = self.talk.meanwhile(preparing).await?;
         self.not_updated(refused).await;
         if prepared.updates().is_empty() {
             return Ok(None);
+        }
+        if let Some(syncing) = syncing {
+            self.talk.meanwhile(syncing).await?;
         }
         step!("prepared");
         Ok(Some(Ready {

@@ -19,14 +19,22 @@ fn lines(text: &[u8]) -> Vec<String> {
 
 #[tokio::test]
 async fn refs_are_advertised_as_git_does_it() {
+    for format in [Format::Sha1, Format::Sha256] {
+        are_advertised_as_git_does_it(format).await;
+    }
+}
+
+async fn are_advertised_as_git_does_it(format: Format) {
     let directory = tempfile::tempdir().expect("a directory");
     let git = crate::Git::at(directory.path());
     let head = RefName::new("refs/heads/b0").expect("a name");
     git.create(RepoId(1), &head).await.expect("made");
     let truth = Fixture::at(directory.path().join("repos/00/00/01.git"));
+    let config = truth.path().join("config");
+    std::fs::write(config, format.config()).expect("written");
     let advertised = async || {
         let refs = git.open(RepoId(1)).expect("opened").refs().await;
-        advertisement(&refs.expect("refs")).to_vec()
+        advertisement(format, &refs.expect("refs")).to_vec()
     };
     let theirs = || truth.feed(&["receive-pack", "--advertise-refs", "."], b"");
     let empty = advertised().await;

@@ -15,8 +15,10 @@ use tokio::sync::mpsc;
 use super::exec::{Exec, Program};
 use super::pipes::{Cut, Messages, Pipes};
 use crate::permits::Client;
+use crate::target::{self, Refused};
 use crate::transport::{Input, Output, Transport, Version};
-use crate::{receive_pack, upload_pack, words};
+use crate::upload_pack::Source;
+use crate::{receive_pack, words};
 
 /// The exit code of what was not done: git's own for a fatal error.
 pub(super) const REFUSED: u32 = 128;
@@ -93,15 +95,16 @@ impl Guest {
             Program::UploadPack => {
                 let (objects, client) = self.objects(&names).await?;
                 let messages = Box::new(messages);
-                upload_pack::session(
-                    transport, &objects, client, version, input, output, messages,
-                )
-                .await
+                let source = Source::new(transport, &objects, client);
+                let source = source.map_err(|error| words::of(&error))?;
+                source.session(version, input, output, messages).await
             }
             Program::UploadArchive => {
                 let (objects, client) = self.objects(&names).await?;
-                let messages = Box::new(messages);
-                upload_pack::archive(transport, &objects, client, input, output, messages).await
+                let messages = Some(Box::new(messages) as Output);
+                let source = Source::new(transport, &objects, client);
+                let source = source.map_err(|error| words::of(&error))?;
+                source.archive(input, output, messages).await
             }
             Program::ReceivePack => {
                 let target = self.target(&names).await?;
@@ -119,43 +122,23 @@ impl Guest {
         format!("Hi{name}! You are authenticated, but this forge offers no shell.")
     }
 
-    /// What may be fetched.
+    /// What may be fetched, and for whom.
     async fn objects(&self, names: &[RepoPath]) -> Result<(Objects, Client), String> {
-        for name in names {
-            match self.caller.objects(name).await {
-                Ok(objects) => {
-                    objects.note_key_use().await;
-                    let client = Client::of(objects.actor(), self.address);
-                    return Ok((objects, client));
-                }
-                Err(Error::NotFound) => {}
-                Err(error) => return Err(words::of(&error)),
-            }
-        }
-        Err(self.missing(names).await)
+        let found = target::to_fetch(&self.caller, names).await;
+        let objects = found.map_err(|refused| self.worded(&refused))?;
+        objects.note_key_use().await;
+        let client = Client::of(objects.actor(), self.address);
+        Ok((objects, client))
     }
 
     /// What may be pushed to.
     async fn target(&self, names: &[RepoPath]) -> Result<PushTarget, String> {
-        let (mut new, mut is_missing) = (None, false);
-        for name in names {
-            match self.caller.push_to(name).await {
-                // What there is goes before what could be made; and that is called by the last of the names, the one
-                // without `.git`.
-                Ok(target @ PushTarget::New(_)) => new = Some(target),
-                Ok(PushTarget::Repo(repo)) => {
-                    repo.note_key_use().await;
-                    return Ok(PushTarget::Repo(repo));
-                }
-                // Another name may be there; but nothing is made where one leads elsewhere.
-                Err(Error::NotFound) => is_missing = true,
-                Err(error) => return Err(words::of(&error)),
-            }
+        let found = target::to_push(&self.caller, names).await;
+        let target = found.map_err(|refused| self.worded(&refused))?;
+        if let PushTarget::Repo(repo) = &target {
+            repo.note_key_use().await;
         }
-        match new.filter(|_| !is_missing) {
-            Some(target) => Ok(target),
-            None => Err(self.missing(names).await),
-        }
+        Ok(target)
     }
 
     async fn receive(&self, target: PushTarget, input: Input, output: Output) -> Result<()> {
@@ -174,16 +157,12 @@ impl Guest {
         push.await.map_err(Error::internal)?
     }
 
-    /// What is said about a repository that is not there, or not for this caller.
-    async fn missing(&self, names: &[RepoPath]) -> String {
-        for name in names {
-            match self.caller.moved(name).await {
-                Ok(Some(to)) => return words::line(self.moved(&to).as_bytes()),
-                Ok(None) => {}
-                Err(error) => return words::of(&error),
-            }
+    /// What a client is told that gets nothing.
+    fn worded(&self, refused: &Refused) -> String {
+        match refused {
+            Refused::Moved(to) => words::line(self.moved(to).as_bytes()),
+            Refused::By(error) => words::of(error),
         }
-        words::of(&Error::NotFound)
     }
 
     fn moved(&self, to: &RepoPath) -> String {

@@ -13,6 +13,10 @@ struct Repo {
     ids: [Oid; 2],
 }
 
+fn waiting(place: Place) -> Waiting {
+    Waiting::start(place).expect("git starts")
+}
+
 impl Repo {
     async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
@@ -41,7 +45,7 @@ impl Repo {
     }
 
     async fn push(&self, updates: &[RefUpdate], atomic: bool) -> (Vec<String>, Refused) {
-        let prepared = prepare(self.place(), updates.to_vec(), atomic).await;
+        let prepared = prepare(waiting(self.place()), updates.to_vec(), atomic).await;
         let (prepared, mut refused) = prepared.expect("git runs");
         let (moved, more) = prepared.commit(&*self.git).await;
         refused.names.extend(more.names);
@@ -179,7 +183,7 @@ async fn locks_that_are_let_go_are_gone() {
     let repo = Repo::new().await;
     let [a, b] = repo.ids;
     let updates = vec![update("refs/heads/b0", Some(a), Some(b))];
-    let prepare = || prepare(repo.place(), updates.clone(), false);
+    let prepare = || prepare(waiting(repo.place()), updates.clone(), false);
     let (prepared, _) = prepare().await.expect("locked");
     assert_eq!(prepared.updates(), updates);
     let (second, refused) = prepare().await.expect("git runs");

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use forge_core::{Error, Oid, Result};
 
 use super::exchange::Client;
+use crate::format::Format;
 use crate::gix::Query;
 use crate::pkt::{self, Pkt};
 
@@ -116,21 +117,21 @@ impl Command {
 
     /// What is asked of `ls-refs`; `None` if it is another command, or anything about it is out of the ordinary.
     pub(super) fn ls_refs(&self) -> Option<Query> {
-        let is_known = |line: &Bytes| {
-            let (key, value) = chomp(line)
-                .split_once_str("=")
-                .unwrap_or((chomp(line), b""));
-            match key {
-                b"command" | b"agent" | b"server-option" => true,
-                b"object-format" => value == b"sha1",
-                _ => false,
-            }
-        };
-        let is_ours = self.is_complete && self.name() == Some(b"ls-refs");
-        if !is_ours || !self.head.iter().all(is_known) {
+        if !self.is_complete || self.name() != Some(b"ls-refs") {
             return None;
         }
-        Query::parse(self.args.iter().map(|line| chomp(line)))
+        // Who says nothing means the first one there was.
+        let mut format = Format::Sha1;
+        for line in &self.head {
+            let line = chomp(line);
+            let (key, value) = line.split_once_str("=").unwrap_or((line, b""));
+            match key {
+                b"command" | b"agent" | b"server-option" => {}
+                b"object-format" => format = Format::named(value)?,
+                _ => return None,
+            }
+        }
+        Query::parse(format, self.args.iter().map(|line| chomp(line)))
     }
 }
 

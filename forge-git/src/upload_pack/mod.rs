@@ -51,72 +51,8 @@ const SETTINGS: [(&str, &str); 14] = [
     ("uploadpackfilter.tree.maxDepth", "1"),
 ];
 
-/// Writes what HTTP's `info/refs` answers, below the line that names the service.
-pub(crate) async fn advertise(
-    transport: &Transport,
-    objects: &Objects,
-    client: Client,
-    version: Version,
-    output: Output,
-) -> Result<()> {
-    let source = Source::new(transport, objects, client)?;
-    source.advertise(version, output).await
-}
-
-/// Answers one request of HTTP.
-pub(crate) async fn request(
-    transport: &Transport,
-    objects: &Objects,
-    client: Client,
-    version: Version,
-    input: Input,
-    output: Output,
-) -> Result<()> {
-    let source = Source::new(transport, objects, client)?;
-    source.request(version, input, output).await
-}
-
-/// Serves a connection to its end; the exit code for the client.
-pub(crate) async fn session(
-    transport: &Transport,
-    objects: &Objects,
-    client: Client,
-    version: Version,
-    input: Input,
-    output: Output,
-    messages: Output,
-) -> Result<u32> {
-    let source = Source::new(transport, objects, client)?;
-    source.session(version, input, output, messages).await
-}
-
-/// `git archive --remote`; the exit code for the client.
-pub(crate) async fn archive(
-    transport: &Transport,
-    objects: &Objects,
-    client: Client,
-    input: Input,
-    output: Output,
-    messages: Output,
-) -> Result<u32> {
-    let source = Source::new(transport, objects, client)?;
-    source.archive(input, output, Some(messages)).await
-}
-
-/// As [`archive`], for one request of HTTP.
-pub(crate) async fn archive_request(
-    transport: &Transport,
-    objects: &Objects,
-    client: Client,
-    input: Input,
-    output: Output,
-) -> Result<()> {
-    let source = Source::new(transport, objects, client)?;
-    source.archive(input, output, None).await.map(drop)
-}
-
 /// What is fetched from, and by whom.
-struct Source<'a> {
+pub(crate) struct Source<'a> {
     git: &'a Git,
     permits: &'a Permits,
     limits: &'a FetchLimits,
@@ -126,7 +62,7 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn new(transport: &'a Transport, objects: &Objects, client: Client) -> Result<Self> {
+    pub(crate) fn new(transport: &'a Transport, objects: &Objects, client: Client) -> Result<Self> {
         Ok(Self {
             git: transport.git(),
             permits: transport.fetches(),
@@ -142,7 +78,8 @@ impl<'a> Source<'a> {
         told(child::Git::new(&self.dir, subcommand).disposable(), version)
     }
 
-    async fn advertise(&self, version: Version, mut output: Output) -> Result<()> {
+    /// Writes what HTTP's `info/refs` answers, below the line that names the service.
+    pub(crate) async fn advertise(&self, version: Version, mut output: Output) -> Result<()> {
         if version == Version::V2 {
             let capabilities = self.capabilities().await?;
             return send(&mut output, &capabilities).await;
@@ -169,7 +106,13 @@ impl<'a> Source<'a> {
         advert::capabilities(&self.git.disk.layout().scratch(), format).await
     }
 
-    async fn request(&self, version: Version, input: Input, mut output: Output) -> Result<()> {
+    /// Answers one request of HTTP.
+    pub(crate) async fn request(
+        &self,
+        version: Version,
+        input: Input,
+        mut output: Output,
+    ) -> Result<()> {
         let mut sender = self.sender(input);
         if version != Version::V2 {
             let permit = self.permits.take(self.id, self.client).await?;
@@ -195,7 +138,8 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    async fn session(
+    /// Serves a connection to its end; the exit code for the client.
+    pub(crate) async fn session(
         &self,
         version: Version,
         input: Input,
@@ -238,7 +182,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    async fn archive(
+    /// `git archive --remote`; the exit code for the client. Without somewhere for messages to go, as over HTTP, a failure is
+    /// said in band.
+    pub(crate) async fn archive(
         &self,
         input: Input,
         mut output: Output,

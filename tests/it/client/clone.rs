@@ -246,7 +246,14 @@ async fn objects_are_left_out_where_the_forge_allows_it() {
         for (filter, name) in refused {
             let option = format!("--filter={filter}");
             let clone = ["clone", "-q", "--bare", &option, &url, "refused"];
-            let ran = client.git(&clone).await.cut_short();
+            let ran = client.git(&clone).await;
+            // In the older versions, git's own upload-pack leaves while the client still writes, and some clients end by
+            // SIGPIPE, with git's own server no less.
+            let ran = if version == 2 {
+                ran.bad()
+            } else {
+                ran.cut_short()
+            };
             // Git itself, or the forge, names what it does not allow.
             let tells = ran.err.contains("filter") && ran.err.contains(name);
             assert!(tells, "{way:?} {version} {filter}: {}", ran.err);
@@ -429,88 +436,6 @@ async fn clones_are_whole_while_the_repository_is_packed_anew() {
         clones += 1;
     }
     repacking.await.unwrap();
-    site.end().await;
-}
-
-#[tokio::test]
-async fn repositories_with_longer_ids_are_cloned_too() {
-    let site = Site::new().await;
-    let base = site.world.dir.path();
-    fixture::git(
-        base,
-        &[
-            "init",
-            "-q",
-            "--object-format=sha256",
-            "-b",
-            "master",
-            "new",
-        ],
-        b"",
-    );
-    let new = base.join("new");
-    let identity = ["-c", "user.name=A", "-c", "user.email=a@b.c"];
-    let commit = ["commit", "-q", "--allow-empty", "-m", "one"];
-    fixture::git(&new, &[&identity[..], &commit].concat(), b"");
-    fixture::git(&new, &["tag", "t"], b"");
-    for name in ["long", "long-and-empty"] {
-        create(&site, name).await;
-        let dir = site.dir_of(&format!("~alice/{name}")).await;
-        fs::remove_dir_all(&dir).unwrap();
-        let to = dir.to_str().expect("text");
-        if name == "long" {
-            fixture::git(base, &["clone", "-q", "--bare", "new", to], b"");
-            fixture::git(&dir, &["remote", "remove", "origin"], b"");
-        } else {
-            let init = [
-                "init",
-                "-q",
-                "--bare",
-                "--object-format=sha256",
-                "-b",
-                "trunk",
-                to,
-            ];
-            fixture::git(base, &init, b"");
-        }
-    }
-    let refs = refs_of(&site, "~alice/long").await;
-    each(&site, async |client, way, version| {
-        let url = |name| site.url(way, Persona::Reader, name);
-        client
-            .git(&["clone", "-q", "--mirror", &url("~alice/long"), "a"])
-            .await
-            .good();
-        assert_eq!(client.refs("a").await, refs, "{way:?} {version}");
-        client.git_in("a", &["fsck"]).await.good();
-        client
-            .git(&["clone", "-q", &url("~alice/long"), "work"])
-            .await
-            .good();
-        client
-            .git_in("work", &["fetch", "-q", "--depth", "1"])
-            .await
-            .good();
-        let long = ["rev-parse", "--show-object-format"];
-        assert_eq!(client.git_in("a", &long).await.good().out, "sha256\n");
-        if version == 2 {
-            client
-                .git(&["clone", "-q", &url("~alice/long-and-empty"), "b"])
-                .await
-                .good();
-            assert_eq!(client.git_in("b", &long).await.good().out, "sha256\n");
-        }
-    })
-    .await;
-    // They cannot be pushed to, and say so.
-    for way in [Way::Http, Way::Ssh] {
-        let client = site.client(Persona::Owner, 2);
-        let url = site.url(way, Persona::Owner, "~alice/long");
-        client.git(&["clone", "-q", &url, "work"]).await.good();
-        let push = ["push", "-q", "origin", "HEAD:refs/heads/x"];
-        client.git_in("work", &push).await.bad().says("SHA-256");
-    }
-    assert_eq!(refs_of(&site, "~alice/long").await, refs);
     site.end().await;
 }
 

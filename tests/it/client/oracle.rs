@@ -10,7 +10,7 @@ mod table;
 use self::stock::Stock;
 use self::table::{CASES, Case};
 use super::hostile::restore;
-use super::push::{copy, is_sound, refs};
+use super::push::{copy_as, is_sound, refs};
 use crate::support::Persona;
 use crate::support::fixture::git_text;
 use crate::support::site::{Client, Ran, Site, Way};
@@ -30,23 +30,41 @@ fn without_head(refs: &str) -> &str {
 }
 
 /// Makes what is to be pushed. A push leaves no trace in it, so it can be pushed to one after the other.
-async fn prepare(client: &Client, source: &str, case: &Case) {
+async fn prepare(client: &Client, format: &str, source: &str, case: &Case) {
     let fetch = ["fetch", "-q", "--update-head-ok", source, "+refs/*:refs/*"];
-    client.git(&["init", "-q", "work"]).await.good();
+    let init = ["init", "-q", &format!("--object-format={format}"), "work"];
+    client.git(&init).await.good();
     client.git_in("work", &fetch).await.good();
     client
         .git_in("work", &["reset", "-q", "--hard"])
         .await
         .good();
     for step in case.steps {
-        let ran = client.git_in("work", step).await;
+        let step = fitted(format, step);
+        let step: Vec<_> = step.iter().map(String::as_str).collect();
+        let ran = client.git_in("work", &step).await;
         assert_eq!(ran.code, Some(0), "{}: {step:?}: {}", case.name, ran.err);
     }
 }
 
-async fn push(client: &Client, url: &str, case: &Case) -> Ran {
+/// Words in which whole ids are as long as a format has them.
+fn fitted(format: &str, words: &[&str]) -> Vec<String> {
+    let fit = |word: &&str| match format {
+        "sha256" => ["1", "2"]
+            .into_iter()
+            .fold((*word).to_owned(), |word, digit| {
+                word.replace(&digit.repeat(40), &digit.repeat(64))
+            }),
+        _ => (*word).to_owned(),
+    };
+    words.iter().map(fit).collect()
+}
+
+async fn push(client: &Client, url: &str, format: &str, case: &Case) -> Ran {
     let there = format!("remote.there.url={url}");
-    let push = [&["-c", &there, "push", "--porcelain"], case.push].concat();
+    let push = fitted(format, case.push);
+    let push: Vec<_> = push.iter().map(String::as_str).collect();
+    let push = [&["-c", &there, "push", "--porcelain"], &push[..]].concat();
     client.git_in("work", &push).await
 }
 
@@ -76,20 +94,29 @@ fn client(site: &Site) -> Client {
 
 #[tokio::test]
 async fn git_push_gets_the_same_from_us_and_from_git() {
+    compare("sha1").await;
+}
+
+#[tokio::test]
+async fn git_push_of_longer_ids_gets_the_same_from_us_and_from_git() {
+    compare("sha256").await;
+}
+
+async fn compare(format: &str) {
     let site = Site::new().await;
-    let source = crate::support::fixture::small(site.world.dir.path());
+    let source = crate::support::fixture::small_as(format, site.world.dir.path());
     let source = source.to_str().unwrap();
     let mut repos = Vec::new();
     for way in [Way::Http, Way::Ssh] {
-        repos.push((way, copy(&site, &format!("case-{way:?}")).await));
+        repos.push((way, copy_as(format, &site, &format!("case-{way:?}")).await));
     }
-    let stock = Stock::new(&site);
+    let stock = Stock::new_as(format, &site);
     let before = stock.refs();
     let mut differ = Vec::new();
     for case in CASES {
         let client = client(&site);
-        prepare(&client, source, case).await;
-        let ran = push(&client, stock.dir.to_str().unwrap(), case).await;
+        prepare(&client, format, source, case).await;
+        let ran = push(&client, stock.dir.to_str().unwrap(), format, case).await;
         let expected = Outcome {
             good: ran.code == Some(0),
             verdicts: verdicts(&ran, case),
@@ -97,7 +124,7 @@ async fn git_push_gets_the_same_from_us_and_from_git() {
         };
         restore(&stock.dir, &before);
         for (way, repo) in &repos {
-            let ran = push(&client, &site.url(*way, Persona::Owner, repo), case).await;
+            let ran = push(&client, &site.url(*way, Persona::Owner, repo), format, case).await;
             let outcome = Outcome {
                 good: ran.code == Some(0),
                 verdicts: verdicts(&ran, case),

@@ -5,6 +5,7 @@
 
 mod atomic;
 mod basics;
+mod formats;
 mod leaks;
 mod newcomers;
 mod options;
@@ -34,7 +35,12 @@ pub(super) fn name_of(what: &str, way: Way, version: u8) -> String {
 
 /// Gives alice another private copy of the fixture.
 pub(super) async fn copy(site: &Site, name: &str) -> String {
-    let source = ImportSource::Path(fixture::small(site.world.dir.path()));
+    copy_as("sha1", site, name).await
+}
+
+/// The same with ids of a format.
+pub(super) async fn copy_as(format: &str, site: &Site, name: &str) -> String {
+    let source = ImportSource::Path(fixture::small_as(format, site.world.dir.path()));
     site.world.import(name, Visibility::Private, &source).await;
     format!("~alice/{name}")
 }
@@ -100,8 +106,24 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     /// With a repository of alice's of its own, which has what the fixture has.
     pub(super) async fn new(site: &'a Site, what: &str, way: Way, version: u8) -> Self {
-        let repo = copy(site, &name_of(what, way, version)).await;
-        Self::at(site, way, version, Persona::Owner, &repo).await
+        Self::new_as("sha1", site, what, way, version).await
+    }
+
+    /// The same with ids of a format.
+    pub(super) async fn new_as(
+        format: &str,
+        site: &'a Site,
+        what: &str,
+        way: Way,
+        version: u8,
+    ) -> Self {
+        let what = match format {
+            "sha1" => what.to_owned(),
+            format => format!("{what}-{format}"),
+        };
+        let name = name_of(&what, way, version);
+        let repo = copy_as(format, site, &name).await;
+        Self::at_as(format, site, way, version, Persona::Owner, &repo).await
     }
 
     /// With a repository that is there, or is not.
@@ -112,9 +134,22 @@ impl<'a> Work<'a> {
         persona: Persona,
         repo: &str,
     ) -> Self {
+        Self::at_as("sha1", site, way, version, persona, repo).await
+    }
+
+    /// The same, where the client's ids are of a format.
+    pub(super) async fn at_as(
+        format: &str,
+        site: &'a Site,
+        way: Way,
+        version: u8,
+        persona: Persona,
+        repo: &str,
+    ) -> Self {
         let client = site.client(persona, version);
-        client.git(&["init", "-q", "work"]).await.good();
-        let source = fixture::small(site.world.dir.path());
+        let init = ["init", "-q", &format!("--object-format={format}"), "work"];
+        client.git(&init).await.good();
+        let source = fixture::small_as(format, site.world.dir.path());
         let source = source.to_str().unwrap();
         let fetch = ["fetch", "-q", "--update-head-ok", source, "+refs/*:refs/*"];
         client.git_in("work", &fetch).await.good();

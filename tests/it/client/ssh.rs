@@ -1,5 +1,6 @@
 //! What the stock OpenSSH client can get out of the SSH server, and what it cannot: the rows S01 to S25 of the sheet.
 
+mod commands;
 mod sessions;
 
 use std::fs;

@@ -84,9 +84,14 @@ pub(super) struct Truth {
 impl Truth {
     pub(super) fn read(path: PathBuf) -> Self {
         let mut signatures = HashMap::new();
+        let format = git(&path, &["rev-parse", "--show-object-format"], b"");
+        let header = match format.trim_ascii() {
+            b"sha256" => "gpgsig-sha256 ",
+            _ => "gpgsig ",
+        };
         let ids = git(&path, &["rev-list", "--all"], b"");
         cat_file(&path, lines(&ids), |(id, _, content)| {
-            if let Some(signature) = signature(&content) {
+            if let Some(signature) = signature(&content, header) {
                 signatures.insert(id, signature);
             }
         });
@@ -190,12 +195,12 @@ pub(super) fn cat_file(
 }
 
 /// A commit's signature: the header's lines, and the commit without them.
-fn signature(commit: &[u8]) -> Option<Signature> {
+fn signature(commit: &[u8], header: &str) -> Option<Signature> {
     let (mut signature, mut data) = (Vec::new(), Vec::new());
     let (mut inside, mut above) = (false, true);
     for line in commit.split_inclusive(|byte| *byte == b'\n') {
         above &= line != b"\n";
-        let value = match line.strip_prefix(b"gpgsig ") {
+        let value = match line.strip_prefix(header.as_bytes()) {
             Some(first) if above => Some(first),
             _ if inside && above => line.strip_prefix(b" "),
             _ => None,
@@ -212,13 +217,13 @@ fn signature(commit: &[u8]) -> Option<Signature> {
     })
 }
 
-/// A tree's entries, with the modes that `git ls-tree` shows.
-pub(super) fn entries(mut tree: &[u8]) -> Vec<Entry> {
+/// A tree's entries, with the modes that `git ls-tree` shows; its ids have so many digits.
+pub(super) fn entries(mut tree: &[u8], digits: usize) -> Vec<Entry> {
     let mut entries = Vec::new();
     while !tree.is_empty() {
         let space = tree.iter().position(|b| *b == b' ').expect("a mode");
         let end = tree.iter().position(|b| *b == 0).expect("a name");
-        let (id, rest) = tree[end + 1..].split_at(20);
+        let (id, rest) = tree[end + 1..].split_at(digits / 2);
         let mode = u32::from_str_radix(&text(&tree[..space]), 8).expect("octal");
         let (r#type, mode) = match mode & 0o170_000 {
             0o040_000 => ("tree", 0o040_000),

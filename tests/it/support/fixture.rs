@@ -40,10 +40,19 @@ pub(crate) fn git_text(dir: &Path, arguments: &[&str]) -> String {
         .to_owned()
 }
 
+/// What ids can be, as git calls it.
+pub(crate) const FORMATS: [&str; 2] = ["sha1", "sha256"];
+
 /// A bare repository made of a fast-import stream.
 pub(crate) fn import(dir: &Path, name: &str, stream: &[u8]) -> PathBuf {
+    import_as("sha1", dir, name, stream)
+}
+
+fn import_as(format: &str, dir: &Path, name: &str, stream: &[u8]) -> PathBuf {
     let path = dir.join(name);
-    git(dir, &["init", "-q", "--bare", "-b", "master", name], b"");
+    let format = format!("--object-format={format}");
+    let init = ["init", "-q", "--bare", "-b", "master", &format, name];
+    git(dir, &init, b"");
     git(
         &path,
         &["fast-import", "--quiet", "--date-format=raw-permissive"],
@@ -60,6 +69,27 @@ pub(crate) fn small(dir: &Path) -> PathBuf {
         return path;
     }
     import(dir, "small.git", SMALL)
+}
+
+/// The same with ids of a format.
+pub(crate) fn small_as(format: &str, dir: &Path) -> PathBuf {
+    if format == "sha1" {
+        return small(dir);
+    }
+    let name = format!("small-{format}.git");
+    let path = dir.join(&name);
+    if path.exists() {
+        return path;
+    }
+    import_as(format, dir, &name, &fitted(SMALL))
+}
+
+/// With the submodule's id as long as the others.
+fn fitted(stream: &[u8]) -> Vec<u8> {
+    let (short, long) = ([b'1'; 40], [b'1'; 64]);
+    let at = stream.windows(40).position(|bytes| bytes == short);
+    let (before, after) = stream.split_at(at.expect("a submodule"));
+    [before, &long, &after[40..]].concat()
 }
 
 const SMALL: &[u8] = b"blob

@@ -6,7 +6,7 @@ use super::{
     a_hash, a_name, a_repo, a_token, a_user, assert_conflict, at, begin, changed, found, new_repo,
     new_token, path, repo_name, token,
 };
-use crate::access::Mode;
+use crate::access::{Actor, Mode};
 use crate::events::{NewJob, Task};
 use crate::ids::RepoId;
 use crate::oauth::TokenOrigin;
@@ -103,9 +103,15 @@ async fn a_transaction_sees_what_it_wrote_and_others_do_not_yet(store: &dyn Stor
         (inside.expires, user.suspended.as_deref()),
         (at(1), Some("spam"))
     );
-    let inside = tx.repo_by_path(&path(&owner, "b")).await.expect("a read");
+    let inside = tx
+        .repo_by_path(&path(&owner, "b"), Actor::Anonymous)
+        .await
+        .expect("a read");
     assert_eq!(inside, Some(RepoOrRedirect::Repository(renamed.clone())));
-    let inside = tx.repo_by_path(&path(&owner, "a")).await.expect("a read");
+    let inside = tx
+        .repo_by_path(&path(&owner, "a"), Actor::Anonymous)
+        .await
+        .expect("a read");
     assert_eq!(inside, Some(RepoOrRedirect::Moved(renamed.path())));
     let inside = tx.acl_mode(repo.id, owner.id).await.expect("a read");
     assert_eq!(inside, Some(Mode::Read));

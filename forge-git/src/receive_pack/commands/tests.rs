@@ -18,11 +18,15 @@ fn lines(lines: &[&[u8]]) -> Vec<u8> {
 }
 
 async fn read(bytes: &[u8]) -> Result<Option<Asked>, Fault> {
+    read_as(Format::Sha1, bytes).await
+}
+
+async fn read_as(format: Format, bytes: &[u8]) -> Result<Option<Asked>, Fault> {
     let mut limits = PushLimits::default();
     limits.commands = 3;
     limits.options = 2;
     limits.option_bytes = 10;
-    Asked::read(&mut &*bytes, &limits).await
+    Asked::read(&mut &*bytes, format, &limits).await
 }
 
 async fn fault(bytes: &[u8]) -> String {
@@ -124,6 +128,69 @@ async fn what_is_no_request_is_refused_with_a_reason() {
     let shallow = lines(&[format!("shallow {A}").as_bytes()]);
     let fault = read(&shallow).await.expect_err("no request");
     assert_eq!(fault.why, "nothing is asked for");
+}
+
+#[tokio::test]
+async fn ids_are_those_of_the_repository_s_format() {
+    let (long, zeros) = ("1".repeat(64), "0".repeat(64));
+    let ask = |id: &str, capabilities: &str| {
+        let zeros = &zeros[..id.len()];
+        let command = format!("{zeros} {id} refs/heads/a\0report-status{capabilities}");
+        lines(&[command.as_bytes()])
+    };
+    let long_format = " object-format=sha256";
+    let asked = read_as(Format::Sha256, &ask(&long, long_format)).await;
+    let asked = asked.expect("good").expect("something");
+    assert_eq!(
+        asked.standing()[0].to_string(),
+        format!("- {long} refs/heads/a")
+    );
+    let shallow = lines(&[
+        format!("shallow {long}").as_bytes(),
+        format!("{long} {zeros} refs/heads/a").as_bytes(),
+    ]);
+    // Who names no capability at all is not asked for its format.
+    let asked = read_as(Format::Sha256, &shallow).await.expect("good");
+    assert_eq!(asked.expect("something").shallow.len(), 1);
+    for (format, id, capabilities, words) in [
+        (Format::Sha256, A, "", "unsupported object format 'sha1'"),
+        (
+            Format::Sha256,
+            A,
+            " object-format=sha1",
+            "unsupported object format 'sha1'",
+        ),
+        (
+            Format::Sha256,
+            &long,
+            "",
+            "unsupported object format 'sha1'",
+        ),
+        (Format::Sha256, A, long_format, "expected old/new/ref, got"),
+        (
+            Format::Sha1,
+            &long,
+            long_format,
+            "unsupported object format 'sha256'",
+        ),
+        (Format::Sha1, &long, "", "expected old/new/ref, got"),
+        (
+            Format::Sha1,
+            A,
+            " object-format=sha512",
+            "unsupported object format 'sha512'",
+        ),
+    ] {
+        let fault = read_as(format, &ask(id, capabilities))
+            .await
+            .expect_err("refused");
+        assert!(
+            fault.why.starts_with(words),
+            "{format:?} {id} {capabilities}: {}",
+            fault.why
+        );
+        assert!(fault.asked.standing().is_empty());
+    }
 }
 
 #[tokio::test]

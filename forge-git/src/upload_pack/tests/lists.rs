@@ -6,14 +6,23 @@ use forge_core::RepoId;
 
 use super::super::Query;
 use super::{Bed, ls_refs};
+use crate::format::Format;
 use crate::transport::Version;
+
+const FORMATS: [Format; 2] = [Format::Sha1, Format::Sha256];
 
 #[tokio::test]
 async fn refs_are_listed_as_git_lists_them() {
-    let bed = Bed::new().await;
+    for format in FORMATS {
+        are_listed_as_git_lists_them(format).await;
+    }
+}
+
+async fn are_listed_as_git_lists_them(format: Format) {
+    let bed = Bed::of(format).await;
     bed.compare("unborn").await;
 
-    let bed = Bed::tangled().await;
+    let bed = Bed::tangled_of(format).await;
     let git = &bed.truth;
     bed.compare("loose and packed by import").await;
     git.run(&["tag", "-a", "-m", "x", "v1", "b1"]);
@@ -64,15 +73,26 @@ async fn refs_are_listed_as_git_lists_them() {
 
 #[tokio::test]
 async fn what_is_broken_is_listed_as_git_lists_it() {
-    let bed = Bed::tangled().await;
+    for format in FORMATS {
+        broken_refs_are_listed_as_git_lists_them(format).await;
+    }
+}
+
+async fn broken_refs_are_listed_as_git_lists_them(format: Format) {
+    let bed = Bed::tangled_of(format).await;
     let git = &bed.truth;
-    let (missing, tip) = ("1".repeat(40), git.ask(&["rev-parse", "b1"]));
+    let digits = format.digits();
+    let (missing, tip) = ("1".repeat(digits), git.ask(&["rev-parse", "b1"]));
+    // As long as an id of the other format.
+    let other = tip.repeat(2)[..104 - digits].to_owned();
     let tag = |kind: &str, id: &str| {
         format!("object {id}\ntype {kind}\ntag x\ntagger a <a@b> 1 +0000\n\nx\n")
     };
     for (name, content) in [
         ("missing", missing.clone()),
-        ("null", "0".repeat(40)),
+        ("null", "0".repeat(digits)),
+        ("other-format", other.clone()),
+        ("tag-of-other-format", bed.tag(&tag("commit", &other))),
         ("short", "123".into()),
         ("empty", String::new()),
         ("long", format!("{tip}0")),
@@ -128,7 +148,8 @@ async fn what_is_broken_is_listed_as_git_lists_it() {
     bed.compare("broken packed refs").await;
     for head in [
         &missing,
-        &"0".repeat(40),
+        &"0".repeat(digits),
+        &other,
         "ref: refs/heads/null",
         "ref: refs/heads/short",
     ] {
@@ -143,7 +164,7 @@ async fn what_git_would_not_have_written_is_left_to_git() {
     let tip = bed.truth.ask(&["rev-parse", "b1"]);
     let header = "# pack-refs with: peeled fully-peeled sorted \n";
     let list = async || {
-        let query = Query::parse([]).expect("good");
+        let query = Query::parse(Format::Sha1, []).expect("good");
         let listed = bed.git.disk.list_refs(RepoId(1), query).await;
         listed.ok().flatten().is_some()
     };
@@ -165,10 +186,13 @@ async fn what_git_would_not_have_written_is_left_to_git() {
     for config in [
         "[uploadpack]\n\thideRefs = refs/heads/b\n",
         "[lsrefs]\n\tunborn = ignore\n",
+        "[Extensions]\n\tpreciousObjects = true\n",
+        "[extensions]\n\tobjectformat = sha1\n\tworktreeConfig = true\n",
+        "[extensions] ; noop\n",
     ] {
         bed.write("config", format!("[core]\n\tbare = true\n{config}"));
         assert!(!list().await, "{config}");
-        let request = ls_refs(&["symrefs".into()]);
+        let request = ls_refs(Format::Sha1, &["symrefs".into()]);
         let (done, answer) = bed.answer(Version::V2, &request).await;
         done.expect("answered");
         assert_eq!(answer, bed.git_answers(&request).await);
@@ -200,7 +224,7 @@ async fn ten_thousand_refs_are_listed_as_git_lists_them() {
     bed.truth.run(&["update-ref", "refs/heads/r77", "b2"]);
     bed.compare("many").await;
 
-    let request = ls_refs(&["peel".into(), "symrefs".into()]);
+    let request = ls_refs(Format::Sha1, &["peel".into(), "symrefs".into()]);
     let begun = std::time::Instant::now();
     for _ in 0..10 {
         let (done, answer) = bed.answer(Version::V2, &request).await;

@@ -23,11 +23,19 @@ struct Bed {
     limits: FetchLimits,
     permits: Permits,
     truth: Fixture,
+    format: Format,
 }
 
 impl Bed {
     async fn new() -> Self {
         Self::limited(FetchLimits::default()).await
+    }
+
+    /// With ids of a format.
+    async fn of(format: Format) -> Self {
+        let this = Self::new().await;
+        this.write("config", format.config());
+        Self { format, ..this }
     }
 
     async fn limited(limits: FetchLimits) -> Self {
@@ -41,11 +49,16 @@ impl Bed {
             limits,
             git,
             root,
+            format: Format::Sha1,
         }
     }
 
     async fn tangled() -> Self {
-        let this = Self::new().await;
+        Self::tangled_of(Format::Sha1).await
+    }
+
+    async fn tangled_of(format: Format) -> Self {
+        let this = Self::of(format).await;
         this.truth.import(&tangled_history(40, 3));
         this.truth
             .run(&["update-ref", "refs/heads/main", "refs/heads/b0"]);
@@ -135,8 +148,9 @@ impl Bed {
     }
 
     async fn compare_one(&self, what: &str, args: &[String]) {
-        let expected = self.git_answers(&ls_refs(args)).await;
-        let query = Query::parse(args.iter().map(String::as_bytes)).expect("good");
+        let expected = self.git_answers(&ls_refs(self.format, args)).await;
+        let query = Query::parse(self.format, args.iter().map(String::as_bytes));
+        let query = query.expect("good");
         let begun = self.git.disk.list_refs(RepoId(1), query).await;
         let (first, mut rest) = begun.expect("no fault").expect("in process");
         let mut found = first.to_vec();
@@ -165,13 +179,9 @@ fn pkts(lines: &[&str]) -> Vec<u8> {
     out.to_vec()
 }
 
-fn ls_refs(args: &[String]) -> Vec<u8> {
-    let mut lines = vec![
-        "command=ls-refs\n",
-        "agent=git/x",
-        "object-format=sha1",
-        "0001",
-    ];
+fn ls_refs(format: Format, args: &[String]) -> Vec<u8> {
+    let format = format!("object-format={}", format.name());
+    let mut lines = vec!["command=ls-refs\n", "agent=git/x", &format, "0001"];
     lines.extend(args.iter().map(String::as_str));
     lines.push("0000");
     pkts(&lines)

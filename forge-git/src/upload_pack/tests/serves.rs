@@ -1,6 +1,5 @@
 //! Requests and sessions of a client that writes pkt-lines by hand.
 
-use std::fs;
 use std::time::Duration;
 
 use bstr::ByteSlice as _;
@@ -10,6 +9,7 @@ use forge_core::{Error, RepoId, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::{Bed, ls_refs, pkts};
+use crate::format::Format;
 use crate::permits::Client;
 use crate::pkt::{self, Pkt};
 use crate::transport::Version;
@@ -178,7 +178,7 @@ async fn limits_hold_before_the_first_byte() {
     assert!(matches!(done, Err(Error::Unavailable(_))), "{done:?}");
     assert_eq!(answer, b"");
     // What needs no child needs no permit.
-    let (done, answer) = bed.answer(Version::V2, &ls_refs(&[])).await;
+    let (done, answer) = bed.answer(Version::V2, &ls_refs(Format::Sha1, &[])).await;
     done.expect("answered");
     assert_eq!(answer, b"0000");
 }
@@ -218,7 +218,7 @@ async fn a_session_answers_one_command_after_the_other() {
         while pkt::read(&mut client).await.expect("a line") != Some(Pkt::Flush) {}
         for _ in 0..2 {
             client
-                .write_all(&ls_refs(&["peel".into()]))
+                .write_all(&ls_refs(Format::Sha1, &["peel".into()]))
                 .await
                 .expect("sent");
             while pkt::read(&mut client).await.expect("a line") != Some(Pkt::Flush) {}
@@ -307,28 +307,31 @@ async fn an_archive_is_made_of_what_is_reachable() {
 }
 
 #[tokio::test]
-async fn a_sha_256_repository_is_git_s_alone() {
-    let bed = Bed::new().await;
-    fs::remove_dir_all(bed.dir()).expect("removed");
-    let other = Fixture::at(bed.dir().parent().expect("a parent"));
-    other.run(&["init", "-q", "--bare", "--object-format=sha256", "01.git"]);
-    let tree = bed.truth.feed(&["mktree"], b"");
-    let tree = tree.trim_ascii().to_str().expect("an id").to_owned();
-    let commit = bed.truth.ask(&["commit-tree", "-m", "x", &tree]);
-    bed.truth.run(&["update-ref", "refs/heads/main", &commit]);
-    let source = bed.source();
-    let advert = source.capabilities().await.expect("git");
-    assert!(advert.contains_str("object-format=sha256"));
-    let request = pkts(&[
-        "command=ls-refs",
-        "object-format=sha256",
-        "0001",
-        "symrefs",
-        "0000",
-    ]);
-    let (done, answer) = bed.answer(Version::V2, &request).await;
-    done.expect("answered");
-    assert!(answer.contains_str(&commit), "{:?}", answer.as_bstr());
+async fn who_expects_ids_of_the_other_format_is_told_what_git_tells() {
+    for format in [Format::Sha1, Format::Sha256] {
+        let bed = Bed::tangled_of(format).await;
+        let advert = bed.source().capabilities().await.expect("git");
+        let said = format!("object-format={}\n", format.name());
+        assert!(advert.contains_str(&said));
+        let tip = bed.truth.ask(&["rev-parse", "b1"]);
+        for asked in ["object-format=sha1", "object-format=sha256", "agent=x"] {
+            let request = pkts(&["command=ls-refs", asked, "0001", "symrefs", "0000"]);
+            let (done, answer) = bed.answer(Version::V2, &request).await;
+            done.expect("answered");
+            let answer = answer.as_bstr();
+            let named = asked.trim_start_matches("object-format=").as_bytes();
+            if Format::named(named).unwrap_or_default() == format {
+                assert_eq!(answer, bed.git_answers(&request).await.as_bstr());
+                assert!(answer.contains_str(&tip), "{answer:?}");
+            } else {
+                assert!(
+                    answer.contains_str("mismatched object format"),
+                    "{answer:?}"
+                );
+                assert!(!answer.contains_str(&tip), "{answer:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

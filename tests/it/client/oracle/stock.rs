@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::client::hostile::wire::Report;
-use crate::support::fixture::{git, git_text};
+use crate::support::fixture::{git, git_text, small_as};
 use crate::support::site::{Client, Site, run};
 
 /// A repository that `git receive-pack` serves.
@@ -14,10 +14,17 @@ pub(super) struct Stock {
 impl Stock {
     /// With what the fixture has.
     pub(super) fn new(site: &Site) -> Self {
+        Self::new_as("sha1", site)
+    }
+
+    /// The same with ids of a format.
+    pub(super) fn new_as(format: &str, site: &Site) -> Self {
         let root = tempfile::tempdir_in(site.world.dir.path()).unwrap().keep();
+        let source = small_as(format, site.world.dir.path());
+        let source = source.to_str().unwrap();
         git(
             &root,
-            &["clone", "-q", "--mirror", "../small.git", "stock.git"],
+            &["clone", "-q", "--mirror", source, "stock.git"],
             b"",
         );
         let dir = root.join("stock.git");
@@ -25,6 +32,11 @@ impl Stock {
             [receive \"fsck\"]\n\tbadTimezone = ignore\n\tmissingSpaceBeforeDate = ignore\n\tzeroPaddedFilemode = ignore\n\
             [transfer]\n\tfsckObjects = true\n\thideRefs = refs/forge\n\thideRefs = refs/replace\n\
             [core]\n\thooksPath = /dev/null\n\tbare = true\n[maintenance]\n\tauto = false\n";
+        let ids = match format {
+            "sha256" => "\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n",
+            _ => "",
+        };
+        let config = config.replace("\tbare = true\n", &format!("\tbare = true\n{ids}"));
         std::fs::write(dir.join("config"), config).unwrap();
         Self { dir }
     }

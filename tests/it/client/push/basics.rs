@@ -1,13 +1,20 @@
 //! Refs are made, moved and deleted.
 
 use super::Work;
-use crate::support::site::{Site, WAYS};
+use crate::support::fixture::FORMATS;
+use crate::support::site::{Site, WAYS, Way};
+
+/// Every way with every kind of ids.
+fn each() -> impl Iterator<Item = (&'static str, (Way, u8))> {
+    let ways = |format| WAYS.into_iter().map(move |way| (format, way));
+    FORMATS.into_iter().flat_map(ways)
+}
 
 #[tokio::test]
 async fn branches_are_made_moved_and_deleted_on_every_way() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
-        let work = Work::new(&site, "branches", way, version).await;
+    for (format, (way, version)) in each() {
+        let work = Work::new_as(format, &site, "branches", way, version).await;
         let old = work.id("master").await;
 
         let new = work.commit("a fast-forward").await;
@@ -60,8 +67,8 @@ async fn branches_are_made_moved_and_deleted_on_every_way() {
 #[tokio::test]
 async fn a_mirror_has_what_the_client_has_and_nothing_else() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
-        let work = Work::new(&site, "mirror", way, version).await;
+    for (format, (way, version)) in each() {
+        let work = Work::new_as(format, &site, "mirror", way, version).await;
         work.is_mirrored().await;
         work.commit("new").await;
         for arguments in [
@@ -97,8 +104,8 @@ async fn a_mirror_has_what_the_client_has_and_nothing_else() {
 #[tokio::test]
 async fn tags_of_everything_are_made_moved_and_deleted() {
     let site = Site::new().await;
-    for (way, version) in WAYS {
-        let work = Work::new(&site, "tags", way, version).await;
+    for (format, (way, version)) in each() {
+        let work = Work::new_as(format, &site, "tags", way, version).await;
         work.commit("tagged").await;
         for arguments in [
             &["tag", "light-commit"][..],

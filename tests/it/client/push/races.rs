@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use forge::Git;
+use forge::objects::GitBackend as _;
 use futures::future::{join, join_all};
 
-use super::{Work, is_sound, refs, tip};
+use super::{Work, is_sound, refs, row, tip};
 use crate::support::Persona;
 use crate::support::fixture::git;
 use crate::support::site::{Ran, Site, Way};
@@ -123,6 +125,53 @@ async fn pushes_to_distinct_refs_all_get_in_and_clones_go_on_meanwhile() {
             let first = one.work.tip(&format!("refs/heads/{way:?}-0-{at}")).await;
             assert!(first.is_some());
         }
+    }
+    is_sound(&site, REPO).await;
+    site.end().await;
+}
+
+#[tokio::test]
+async fn pushes_get_in_while_the_repository_is_maintained() {
+    let site = Site::new().await;
+    let crowd = crowd(&site).await;
+    let id = row(&site, REPO).await.unwrap().id;
+    let backend = Git::at(site.world.dir.path().join("data/repositories"));
+    let done = AtomicBool::new(false);
+    let upkeep = async {
+        let mut count = 0;
+        while !done.load(Ordering::Relaxed) {
+            backend.maintain(id).await.unwrap();
+            count += 1;
+        }
+        count
+    };
+    // More packs and more loose refs than are let be.
+    let pushes = async {
+        for round in 0..6 {
+            join_all(crowd.iter().enumerate().map(async |(at, one)| {
+                one.commit(&format!("{round} {at}")).await;
+                let way = [Way::Http, Way::Ssh][at % 2];
+                let new = format!("HEAD:refs/heads/{round}-{at}");
+                let moved = format!("HEAD:refs/heads/one-{at}");
+                one.push(way, &[&new, &moved]).await.good();
+            }))
+            .await;
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    let (upkeep, ()) = join(upkeep, pushes).await;
+    assert!(upkeep > 1, "{upkeep}");
+    for (at, one) in crowd.iter().enumerate() {
+        for (round, back) in (0..6).rev().enumerate() {
+            let expected = one.work.id(&format!("HEAD~{back}")).await;
+            let name = format!("refs/heads/{round}-{at}");
+            assert_eq!(one.work.tip(&name).await, Some(expected), "{name}");
+        }
+        let last = one.work.id("HEAD").await;
+        assert_eq!(
+            one.work.tip(&format!("refs/heads/one-{at}")).await,
+            Some(last)
+        );
     }
     is_sound(&site, REPO).await;
     site.end().await;
