@@ -608,15 +608,17 @@ def a_personal_token_is_good_for_its_scopes_until_it_is_revoked():
 
 @step
 def a_personal_token_may_be_good_for_everything_or_for_what_is_spelled_out():
-    expect_scopes(personal_token("everything"), REPOS, PROFILE, KEYS)
+    expect_scopes(personal_token("everything", everything="on"), REPOS, PROFILE, KEYS)
     expect_scopes(personal_token("spelled out", literal_grants=f"{REPOS} {KEYS}:RO"), REPOS, KEYS)
 
 
 @step
 def a_personal_token_of_nonsense_is_refused():
     form = person().page(f"{META}/oauth2").form("/oauth2/personal-token")
+    answer = person().submit(form, comment="for nothing")
+    expect(answer.status_code == 400, f"a token for nothing was made{told(answer)}")
     for fields in ({"literal_grants": "no.such/SCOPE"}, {"days": "-1"}, {"days": "x"}, {"comment": "x" * 5000}):
-        answer = person().submit(form, **fields)
+        answer = person().submit(form, everything="on", **fields)
         expect(400 <= answer.status_code < 500, f"it went well with {fields}{told(answer)}")
 
 
@@ -1120,7 +1122,7 @@ def no_page_is_shown_in_a_frame_or_runs_a_script():
         "login": Browser().get(f"{META}/login"),
         "wrong password": Browser().sign_in("wrong"),
         "account": person().get(f"{META}/oauth2"),
-        "secret": person().submit(form, comment="a page"),
+        "secret": person().submit(form, comment="a page", everything="on"),
         "bad token": person().submit(form, days="x"),
         "forged": person().submit(form, token="x"),
         "registration": person().get(f"{META}/oauth2/client-registration"),

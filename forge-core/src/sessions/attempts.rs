@@ -43,6 +43,14 @@ impl Attempts {
         entry.0 = entry.0.saturating_add(1);
     }
 
+    /// Takes one back that was counted and was not wrong.
+    pub(crate) fn take_back(&self, name: &str) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((count, _)) = names.get_mut(name) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// Forgets the wrong guesses of a name.
     pub(crate) fn succeed(&self, name: &str) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,6 +78,19 @@ mod tests {
         assert_eq!(attempts.wait("ann", 3, at(15)), None);
         attempts.fail("ann", at(15));
         assert_eq!(attempts.wait("ann", 3, at(15)), None, "it begins anew");
+    }
+
+    #[test]
+    fn what_was_not_wrong_does_not_count_and_forgives_nothing() {
+        let attempts = Attempts::default();
+        attempts.fail("here", at(0));
+        for _ in 0..10 {
+            attempts.fail("here", at(1));
+            attempts.take_back("here");
+        }
+        assert_eq!(attempts.wait("here", 2, at(1)), None);
+        attempts.fail("here", at(1));
+        assert!(attempts.wait("here", 2, at(1)).is_some());
     }
 
     #[test]

@@ -120,6 +120,10 @@ impl Forge {
             return Ok(SignIn::Wrong);
         };
         self.attempts().succeed(&by_name);
+        // Many people share an address; and who has a password of their own must not clear it for guessing at others'.
+        if let Some(address) = by_address {
+            self.attempts().take_back(address);
+        }
         if let Some(notice) = user.suspended {
             return Ok(SignIn::Suspended(notice));
         }

@@ -35,7 +35,9 @@ pub struct Asked {
 /// What a program finds that looks for the answer.
 #[derive(Debug)]
 pub enum Polled {
-    /// There is no such question of its, or it is moot.
+    /// There is no such question of its, or it was answered and told already.
+    Unknown,
+    /// Nobody has answered in time.
     Expired,
     /// No answer yet.
     Pending,
@@ -83,9 +85,12 @@ impl ActingClient {
         let (hash, now) = (SecretHash::of(device), forge.now());
         let mut tx = forge.store().begin().await?;
         let Some(found) = tx.poll_device(&hash, now).await? else {
-            return Ok(Polled::Expired);
+            return Ok(Polled::Unknown);
         };
-        if found.asked.client != self.client().id || found.asked.expires <= now {
+        if found.asked.client != self.client().id {
+            return Ok(Polled::Unknown);
+        }
+        if found.asked.expires <= now {
             return Ok(Polled::Expired);
         }
         let polled = match found.state {
@@ -105,7 +110,7 @@ impl ActingClient {
             }
             DeviceState::Approved(user, grants) => {
                 if !tx.take_device(&hash).await? {
-                    return Ok(Polled::Expired);
+                    return Ok(Polled::Unknown);
                 }
                 let client = self.client().id;
                 let authorization = tx.insert_authorization(user, client, &grants, now).await?;

@@ -102,7 +102,7 @@ fn new_token(form: &Form, now: Timestamp) -> forge_core::Result<NewToken> {
     // What upstream's own links preset, and programs send that know the text of grants.
     let grants = match form.given("literal_grants") {
         Some(text) => Grants::parse_oauth2(text)?,
-        None => chosen(form),
+        None => chosen(form)?,
     };
     Ok(NewToken {
         grants,
@@ -111,7 +111,10 @@ fn new_token(form: &Form, now: Timestamp) -> forge_core::Result<NewToken> {
     })
 }
 
-fn chosen(form: &Form) -> Grants {
+fn chosen(form: &Form) -> forge_core::Result<Grants> {
+    if form.given("everything").is_some() {
+        return Ok(Grants::everything());
+    }
     let mut grants = Grants::nothing();
     for scope in Scope::all() {
         match form.text(scope.name()) {
@@ -121,10 +124,9 @@ fn chosen(form: &Form) -> Grants {
         }
     }
     if grants.is_empty() {
-        Grants::everything()
-    } else {
-        grants
+        return Err(Error::invalid("grants", "say what the token may do"));
     }
+    Ok(grants)
 }
 
 async fn overview(

@@ -123,6 +123,10 @@ async fn device(client: &ActingClient, params: &Params) -> Result<Issued, Refusa
             "wait five seconds longer between two requests",
         )),
         Polled::Denied => Err(Refusal::new("access_denied", "the user refused")),
+        Polled::Unknown => Err(Refusal::new(
+            "invalid_grant",
+            "the device code is not valid, or was used before",
+        )),
         Polled::Expired => Err(Refusal::new(
             "expired_token",
             "the device code is not valid any more",
