@@ -9,8 +9,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use forge_core::{Error, Result};
@@ -70,7 +71,7 @@ impl Git {
         reason = "this is where children are built"
     )]
     fn bare(directory: &Path) -> Self {
-        let mut command = Command::new("git");
+        let mut command = Command::new(program());
         command
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
@@ -233,6 +234,18 @@ impl Git {
             messages: messages.last,
         })
     }
+}
+
+/// Where `git` is, looked up once. A name alone would cost: with a `PATH` for the child beside it, the standard library
+/// copies this process before it starts another program, which takes the longer the more memory this one has.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places = std::env::split_paths(&path).map(|place| place.join("git"));
+        let found = places.find(|place| place.is_absolute() && place.is_file());
+        found.unwrap_or_else(|| "git".into())
+    })
 }
 
 /// Why there is no child.

@@ -74,12 +74,8 @@ impl Quarantine {
         let main = quoted(&self.repo.join("objects"));
         let alternates = [main.as_slice(), b"\n"].concat();
         fs::write(self.objects().join("info/alternates"), alternates)?;
-        for name in ["HEAD", "config"] {
-            fs::write(self.view.join(name), fs::read(self.repo.join(name))?)?;
-        }
-        for name in ["refs", "packed-refs"] {
-            symlink(self.repo.join(name), self.view.join(name))?;
-        }
+        // By this, what a crash leaves behind knows where it belongs.
+        symlink(self.repo.join("refs"), self.view.join("refs"))?;
         if self.has_shallow {
             let lines: String = shallow.iter().map(|id| format!("{id}\n")).collect();
             fs::write(self.scratch.path().join("shallow"), lines)?;
@@ -105,9 +101,15 @@ impl Quarantine {
     }
 
     /// The repository as it will be when the objects are in it. Its refs are the repository's.
-    pub(crate) fn view(&self) -> Arc<dyn GitRepo> {
+    pub(crate) fn view(&self) -> Result<Arc<dyn GitRepo>> {
+        for name in ["HEAD", "config"] {
+            let content = fs::read(self.repo.join(name)).map_err(Error::internal)?;
+            fs::write(self.view.join(name), content).map_err(Error::internal)?;
+        }
+        let (to, at) = (self.repo.join("packed-refs"), self.view.join("packed-refs"));
+        symlink(to, at).map_err(Error::internal)?;
         let handles = Arc::new(Handles::new(Arc::clone(&self.layout), ORDER_BYTES));
-        Arc::new(Repo::new(handles, VIEW))
+        Ok(Arc::new(Repo::new(handles, VIEW)))
     }
 
     /// Makes the objects durable where they are: begins at once, and takes as long as the disk does.
@@ -287,7 +289,7 @@ mod tests {
             let place = Place::new(name);
             let quarantine = place.quarantine();
             let new = place.fill(&quarantine).await;
-            let view = quarantine.view();
+            let view = quarantine.view().expect("made");
             let old = place.repo.ask(&["rev-parse", "b0"]).parse().expect("an id");
             let found = view.objects(&[old, new]).await.expect("read");
             assert!(found.iter().all(Option::is_some), "{name}: {found:?}");

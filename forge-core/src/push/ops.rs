@@ -16,7 +16,7 @@ use crate::{Error, Forge, Result};
 /// Refs that belong to the forge: not shown, and not for writing.
 const INTERNAL: &str = "refs/forge/";
 /// How long after a push its repository is looked after, so that many pushes in a row cost one look.
-const MAINTENANCE_DELAY: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
+const MAINTENANCE_DELAY: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
 /// A push that may be asked for. Its objects may be received.
 #[derive(Debug)]

@@ -24,6 +24,9 @@ use crate::pkt;
 
 /// The most that is answered at once, but for the line that passes it, in bytes.
 const PIECE: usize = 1 << 20;
+/// What comes before the attributes of a ref (`gitprotocol-v2(5)`, "ls-refs").
+const SYMREF: &[u8] = b" symref-target:";
+const PEELED: &[u8] = b" peeled:";
 /// A larger tag is not followed, in bytes, nor more than so many that name each other.
 const MAX_TAG: u64 = 8 << 20;
 const MAX_TAGS: usize = 1024;
@@ -308,21 +311,27 @@ impl Answer<'_> {
         let symref = symref.filter(|_| self.query.symrefs);
         let peeled = peeled.filter(|_| self.query.peel);
         let id = id.unwrap_or(b"unborn");
-        let parts: [&[u8]; 8] = [
-            id,
-            b" ",
-            name,
-            symref.map_or(b"", |_| b" symref-target:"),
-            symref.unwrap_or_default(),
-            peeled.map_or(b"", |_| b" peeled:"),
-            peeled.unwrap_or_default(),
-            b"\n",
-        ];
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        self.out.put_slice(&pkt::digits(length + 4));
-        for part in parts {
-            self.out.put_slice(part);
+        let attribute =
+            |name: &[u8], value: Option<&[u8]>| value.map_or(0, |v| name.len() + v.len());
+        let length = 4
+            + id.len()
+            + 1
+            + name.len()
+            + attribute(SYMREF, symref)
+            + attribute(PEELED, peeled)
+            + 1;
+        self.out.reserve(length);
+        self.out.put_slice(&pkt::digits(length));
+        self.out.put_slice(id);
+        self.out.put_slice(b" ");
+        self.out.put_slice(name);
+        for (name, value) in [(SYMREF, symref), (PEELED, peeled)] {
+            if let Some(value) = value {
+                self.out.put_slice(name);
+                self.out.put_slice(value);
+            }
         }
+        self.out.put_slice(b"\n");
     }
 }
 
@@ -376,6 +385,13 @@ fn tagged(tag: &[u8]) -> Option<(ObjectId, bool)> {
 
 /// Whether git takes the name as it is: `git check-ref-format`, read in one pass.
 fn is_plain(name: &BStr) -> bool {
+    // Most names hold nothing of which a rule speaks but slashes, and are done with in one look.
+    let is_simple = name.iter().fold(true, |is_simple, byte| {
+        is_simple & matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'/')
+    });
+    if is_simple && !name.contains_str("//") {
+        return name.starts_with(b"refs/") && !name.ends_with(b"/");
+    }
     let mut previous = b'/';
     for (at, &byte) in name.iter().enumerate() {
         let is_bad = match byte {

@@ -190,7 +190,8 @@ impl Packed {
 
 /// Whether git wrote these digits.
 fn is_hex(digits: &[u8]) -> bool {
-    digits
-        .iter()
-        .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    // Without a way out in the middle, it is done for many digits at once.
+    digits.iter().fold(true, |is_hex, digit| {
+        is_hex & matches!(digit, b'0'..=b'9' | b'a'..=b'f')
+    })
 }

@@ -117,6 +117,7 @@ impl Place {
             ..Wants::default()
         });
         let limits = PackLimits {
+            is_small: false,
             bytes,
             idle: [Duration::from_millis(300); 2],
         };

@@ -8,7 +8,9 @@ use std::io;
 use std::time::Duration;
 
 use forge_core::{Error, Result};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _,
+};
 use tokio::process::ChildStdin;
 
 use super::commands::SILENCE;
@@ -22,6 +24,8 @@ use crate::words;
 const PIECE: usize = 64 << 10;
 /// The longest line of messages that is kept whole, in bytes.
 const MAX_LINE: usize = 1000;
+/// Below how many objects a pack is small.
+const SMALL: u32 = 1000;
 /// Git's words for a pack that its own child refused.
 const FAILED: &str = "index-pack abnormal exit";
 
@@ -30,6 +34,8 @@ const FAILED: &str = "index-pack abnormal exit";
 pub(super) struct PackLimits {
     /// The most bytes, one at least.
     pub(super) bytes: u64,
+    /// Whether it has few objects, as [`is_small`] says.
+    pub(super) is_small: bool,
     /// How long the client may say nothing before it begins, and then.
     pub(super) idle: [Duration; 2],
 }
@@ -66,6 +72,10 @@ pub(super) async fn ingest(
     }
     if !is_quiet {
         git = git.arg("--show-resolving-progress");
+    }
+    if limits.is_small {
+        // Threads take longer to start than it takes to do without.
+        git = git.config("pack.threads", "1");
     }
     let mut child = git.converse()?;
     let feeding = feed(input, child.stdin()?, limits);
@@ -124,6 +134,17 @@ pub(super) async fn ingest(
         return Ok(too_large(limits.bytes));
     }
     Ok(Unpacked::Failed(FAILED.to_owned()))
+}
+
+/// Whether a pack is known to have few objects: its header says how many (`gitformat-pack(5)`).
+pub(super) async fn is_small(input: &mut (impl AsyncBufRead + Unpin), patience: Duration) -> bool {
+    // What is wrong with it, or does not come, is found out when it is read.
+    let header = tokio::time::timeout(patience, input.fill_buf()).await;
+    let Ok(Ok(header)) = header else {
+        return false;
+    };
+    let count = header.get(8..12).and_then(|count| count.try_into().ok());
+    count.is_some_and(|count| u32::from_be_bytes(count) < SMALL)
 }
 
 fn too_large(limit: u64) -> Unpacked {

@@ -121,6 +121,7 @@ impl Session<'_> {
             step!("quarantined");
             let limits = PackLimits {
                 bytes: limits.pack_bytes.min(room),
+                is_small: ingest::is_small(&mut self.input, limits.idle).await,
                 idle: [limits.idle, limits.pack_idle],
             };
             let (input, talk) = (&mut self.input, &mut self.talk);
@@ -132,7 +133,7 @@ impl Session<'_> {
             self.is_taken = true;
             step!("ingested");
         }
-        // It starts while it is still found out whether anything is to move.
+        // The child that moves refs starts, and the disk works, while it is still found out whether anything is to move.
         let host = self.transport.forge().git_origin().host();
         let pusher = &admitted.push().pusher.name;
         let waiting = Waiting::start(Place {
@@ -141,7 +142,6 @@ impl Session<'_> {
             name: pusher.to_string(),
             email: format!("{pusher}@{host}"),
         })?;
-        // So does the disk.
         let syncing = quarantine.as_ref().map(Quarantine::sync);
         if let Some(made) = &quarantine {
             let standing = self.asked.standing();
@@ -157,9 +157,12 @@ impl Session<'_> {
             return Ok(None);
         }
 
-        let view = quarantine
-            .as_ref()
-            .map_or_else(|| Arc::clone(&git), |new| new.view());
+        let has_plugins = !self.transport.forge().plugins().is_empty();
+        let view = match &quarantine {
+            Some(new) if has_plugins => new.view()?,
+            // Nobody looks.
+            _ => Arc::clone(&git),
+        };
         let decision = admitted.decide(standing, view);
         let decision = match self.talk.meanwhile(decision).await {
             Err(error @ Error::Unavailable(_)) => {

@@ -52,6 +52,8 @@ pub(crate) struct Site {
     pub(crate) world: World,
     pub(crate) http: SocketAddr,
     pub(crate) ssh: SocketAddr,
+    /// Kept open over a restart: a port that is let go may be another test's before it is taken again.
+    listeners: [std::net::TcpListener; 2],
     stop: Stop,
     served: JoinHandle<forge::Result<()>>,
 }
@@ -108,8 +110,7 @@ impl Site {
         database: Database,
         configure: impl FnOnce(forge::Builder) -> forge::Builder,
     ) -> Self {
-        let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let ssh = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (http, ssh) = (listener(), listener());
         let addresses = (http.local_addr().unwrap(), ssh.local_addr().unwrap());
         let world = World::with(database, |builder| {
             configure(
@@ -119,11 +120,12 @@ impl Site {
             )
         })
         .await;
-        let (stop, served) = serve(&world, http, ssh);
+        let (stop, served) = serve(&world, &http, &ssh);
         let site = Self {
             world,
             http: addresses.0,
             ssh: addresses.1,
+            listeners: [http, ssh],
             stop,
             served,
         };
@@ -246,8 +248,7 @@ impl Site {
     pub(crate) async fn restart(&mut self) {
         self.stop.stop();
         (&mut self.served).await.unwrap().unwrap();
-        let http = TcpListener::bind(self.http).await.unwrap();
-        let ssh = TcpListener::bind(self.ssh).await.unwrap();
+        let [http, ssh] = &self.listeners;
         (self.stop, self.served) = serve(&self.world, http, ssh);
     }
 
@@ -260,12 +261,23 @@ impl Site {
     }
 }
 
+/// A socket of this machine's own.
+fn listener() -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
 fn serve(
     world: &World,
-    http: TcpListener,
-    ssh: TcpListener,
+    http: &std::net::TcpListener,
+    ssh: &std::net::TcpListener,
 ) -> (Stop, JoinHandle<forge::Result<()>>) {
     let stop = Stop::new();
+    let [http, ssh] = [http, ssh].map(|listener| {
+        let again = listener.try_clone().unwrap();
+        TcpListener::from_std(again).unwrap()
+    });
     let serving = world.app.serve().listener(http).ssh_listener(ssh);
     let until = stop.clone();
     let served =
