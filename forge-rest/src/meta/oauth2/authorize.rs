@@ -400,7 +400,7 @@ impl Endpoint<Params> for Flow {
             }
             match error.kind() {
                 Kind::InvalidScope => {
-                    error.explain("scope must name scopes that there are, separated by spaces")
+                    error.explain("scope must name scopes that there are, separated by spaces");
                 }
                 Kind::AccessDenied => error.explain("the user refused"),
                 Kind::UnsupportedResponseType => error.explain("response_type must be code"),

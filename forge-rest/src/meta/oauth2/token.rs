@@ -200,8 +200,14 @@ impl Flow {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, error: Error) {
+    /// Keeps an error for which the flow has no word.
+    fn park(&self, error: Error) {
         self.done().fault = Some(error);
+    }
+
+    fn failed<T>(&self, error: Error) -> Result<T, ()> {
+        self.park(error);
+        Err(())
     }
 
     /// The grant of a code, if it was given for these parameters.
@@ -272,7 +278,7 @@ impl Authorizer for Flow {
     async fn extract(&mut self, code: &str) -> Result<Option<Grant>, ()> {
         let found = match self.client.redeem(code).await {
             Ok(found) => found,
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return self.failed(error),
         };
         let Some(code) = found else {
             self.done().is_bad_grant = true;
@@ -280,7 +286,7 @@ impl Authorizer for Flow {
         };
         self.done().redeemed = Some(code.authorization.clone());
         self.challenge.clone_from(&code.code.challenge);
-        let grant = self.grant(&code).map_err(|error| self.failed(error))?;
+        let grant = self.grant(&code).map_err(|error| self.park(error))?;
         self.done().is_bad_grant = grant.is_none();
         Ok(grant)
     }
@@ -296,13 +302,13 @@ impl Issuer for Flow {
                 self.done().issued = Some(issued);
                 Ok(token)
             }
-            Err(error) => Err(self.failed(error)),
+            Err(error) => self.failed(error),
         }
     }
 
     async fn refresh(&mut self, token: &str, grant: Grant) -> Result<RefreshedToken, ()> {
         let grants = Grants::parse_oauth2(&grant.scope.to_string());
-        let grants = grants.map_err(|error| self.failed(error))?;
+        let grants = grants.map_err(|error| self.park(error))?;
         match self.client.refresh(token, Some(&grants)).await {
             Ok(Some(issued)) => {
                 self.done().issued = Some(issued);
@@ -316,9 +322,9 @@ impl Issuer for Flow {
             Ok(None) => {
                 // It was spent before.
                 let reason = "the refresh token is not valid or was used before";
-                Err(self.failed(Error::forbidden(reason)))
+                self.failed(Error::forbidden(reason))
             }
-            Err(error) => Err(self.failed(error)),
+            Err(error) => self.failed(error),
         }
     }
 
@@ -328,9 +334,9 @@ impl Issuer for Flow {
 
     async fn recover_refresh(&mut self, token: &str) -> Result<Option<Grant>, ()> {
         let found = self.client.authorization_of(token).await;
-        let found = found.map_err(|error| self.failed(error))?;
+        let found = found.map_err(|error| self.park(error))?;
         let grant = found.map(|found| self.grant_of(&found)).transpose();
-        grant.map_err(|error| self.failed(error))
+        grant.map_err(|error| self.park(error))
     }
 }
 
