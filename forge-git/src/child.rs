@@ -9,6 +9,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -99,6 +100,8 @@ impl Git {
             .config("core.alternateRefsCommand", "exit 0 #")
             .config("core.useReplaceRefs", "false")
             .config("core.askPass", "")
+            // Git would leave refs to chance: a file that takes the place of durable ones is to be durable before it does.
+            .config("core.fsync", "committed,reference")
             .config("credential.helper", "")
             .config("gc.auto", "0")
             .config("maintenance.auto", "false")
@@ -243,9 +246,14 @@ fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut places = std::env::split_paths(&path).map(|place| place.join("git"));
-        let found = places.find(|place| place.is_absolute() && place.is_file());
+        let found = places.find(|place| place.is_absolute() && is_executable(place));
         found.unwrap_or_else(|| "git".into())
     })
+}
+
+fn is_executable(path: &Path) -> bool {
+    let meta = path.metadata();
+    meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// Why there is no child.

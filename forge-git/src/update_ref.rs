@@ -4,8 +4,9 @@
 //! are locked and nothing has changed; dropped there, the locks go. The child is never killed, which would leave them
 //! behind. Whether anybody may do this is not asked here.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use bstr::{BStr, ByteSlice};
 use forge_core::objects::GitRepo;
@@ -16,6 +17,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::child::{Child, Git};
 use crate::quarantine::beside;
+use crate::scratch::sync_dir;
 use crate::words;
 
 /// How often refs are locked anew when some of them got in the way.
@@ -225,6 +227,25 @@ impl Prepared {
     }
 }
 
+/// Makes the places durable in which refs have moved: a file that took another's place is not, until its directory is.
+pub(crate) fn sync(repo: &Path, moved: &[RefUpdate]) -> io::Result<()> {
+    // Deleted ones may have been in `packed-refs`, which is here; HEAD is, too.
+    let mut places = BTreeSet::from([repo.to_owned()]);
+    for update in moved {
+        let path = repo.join(update.name.as_bstr().to_path_lossy());
+        let above = path.ancestors().skip(1);
+        places.extend(above.take_while(|above| *above != repo).map(Path::to_owned));
+    }
+    for place in places {
+        match sync_dir(&place) {
+            // Git removes empty directories.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// Notes what became of some refs. A transaction that fails at its end may have moved some of them.
 async fn settle(
     repo: &dyn GitRepo,
@@ -268,7 +289,6 @@ impl Transaction {
             .arg("-z")
             .config("core.filesRefLockTimeout", "1000")
             .config("core.packedRefsTimeout", "10000")
-            .config("core.fsync", "reference")
             .env("GIT_COMMITTER_NAME", &place.name)
             .env("GIT_COMMITTER_EMAIL", &place.email)
             .spared();

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use forge_core::names::RepoPath;
 use forge_core::oauth::{SecretHash, Token};
-use forge_core::repos::RepoOrRedirect;
+use forge_core::repos::{RepoOrRedirect, Visibility};
 use forge_core::users::User;
 use forge_core::{Actor, Result};
 
@@ -60,8 +60,25 @@ impl Cache {
         read: impl Future<Output = Result<Option<RepoOrRedirect>>>,
     ) -> Result<Option<RepoOrRedirect>> {
         let key = (path.clone(), asker);
-        let read = async { read.await.map(Some) };
-        Ok(self.answer(&self.repos, &key, read).await?.flatten())
+        // `Some` is what is kept. Clients ask as nobody before they say who they are, so what nobody may see is not kept
+        // for nobody: the next one would learn that somebody uses it.
+        let is_open = |found: &Option<RepoOrRedirect>| {
+            let Some(RepoOrRedirect::Repository(repo)) = found else {
+                return false;
+            };
+            repo.visibility != Visibility::Private
+        };
+        let mut unkept = None;
+        let read = async {
+            let found = read.await?;
+            if asker != Actor::Anonymous || is_open(&found) {
+                return Ok(Some(found));
+            }
+            unkept = found;
+            Ok(None)
+        };
+        let kept = self.answer(&self.repos, &key, read).await?;
+        Ok(kept.unwrap_or(unkept))
     }
 
     async fn answer<K, V>(
@@ -121,7 +138,10 @@ mod tests {
 
     async fn ask(cache: &Cache, answer: &str) -> String {
         let read = ready(Ok(Some(RepoOrRedirect::Moved(path(answer)))));
-        match cache.repo(&path("~ann/a"), Actor::Anonymous, read).await {
+        match cache
+            .repo(&path("~ann/a"), Actor::User(UserId(9)), read)
+            .await
+        {
             Ok(Some(RepoOrRedirect::Moved(path))) => path.name.to_string(),
             other => panic!("{other:?}"),
         }
@@ -176,7 +196,7 @@ mod tests {
     async fn what_one_has_asked_is_not_there_for_another() {
         let cache = Cache::new();
         for (asker, answer) in [
-            (Actor::Anonymous, None),
+            (Actor::User(UserId(3)), None),
             (
                 Actor::User(UserId(1)),
                 Some(RepoOrRedirect::Moved(path("~ann/b"))),
@@ -187,6 +207,17 @@ mod tests {
                 let kept = cache.repo(&path("~ann/a"), asker, ready(Ok(given))).await;
                 assert!(kept.is_ok_and(|kept| kept == answer), "{asker:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_may_see_is_not_kept_for_nobody() {
+        let cache = Cache::new();
+        for answer in ["~ann/one", "~ann/two"] {
+            let moved = Some(RepoOrRedirect::Moved(path(answer)));
+            let read = ready(Ok(moved.clone()));
+            let found = cache.repo(&path("~ann/a"), Actor::Anonymous, read).await;
+            assert!(found.is_ok_and(|found| found == moved), "{answer}");
         }
     }
 

@@ -8,9 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use forge_core::{Error, Result};
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _,
-};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::ChildStdin;
 
 use super::commands::SILENCE;
@@ -136,14 +134,10 @@ pub(super) async fn ingest(
     Ok(Unpacked::Failed(FAILED.to_owned()))
 }
 
-/// Whether a pack is known to have few objects: its header says how many (`gitformat-pack(5)`).
-pub(super) async fn is_small(input: &mut (impl AsyncBufRead + Unpin), patience: Duration) -> bool {
-    // What is wrong with it, or does not come, is found out when it is read.
-    let header = tokio::time::timeout(patience, input.fill_buf()).await;
-    let Ok(Ok(header)) = header else {
-        return false;
-    };
-    let count = header.get(8..12).and_then(|count| count.try_into().ok());
+/// Whether a pack of which this much is here is known to have few objects: its header says how many
+/// (`gitformat-pack(5)`).
+pub(super) fn is_small(pack: &[u8]) -> bool {
+    let count = pack.get(8..12).and_then(|count| count.try_into().ok());
     count.is_some_and(|count| u32::from_be_bytes(count) < SMALL)
 }
 

@@ -108,6 +108,7 @@ impl Session<'_> {
         let permit = self.transport.pushes().take(repo.id(), client);
         let permit = self.talk.meanwhile(permit).await?;
         let mut quarantine = None;
+        let mut is_small = false;
         if self.asked.brings_objects() {
             let Some(room) = room(&dir, limits.repo_bytes).await? else {
                 let most = report::size(limits.repo_bytes);
@@ -121,9 +122,10 @@ impl Session<'_> {
             step!("quarantined");
             let limits = PackLimits {
                 bytes: limits.pack_bytes.min(room),
-                is_small: ingest::is_small(&mut self.input, limits.idle).await,
+                is_small: ingest::is_small(self.input.buffer()),
                 idle: [limits.idle, limits.pack_idle],
             };
+            is_small = limits.is_small;
             let (input, talk) = (&mut self.input, &mut self.talk);
             let is_quiet = self.asked.wants.quiet;
             let unpacked = ingest::ingest(input, made, limits, is_quiet, talk).await?;
@@ -142,7 +144,9 @@ impl Session<'_> {
             name: pusher.to_string(),
             email: format!("{pusher}@{host}"),
         })?;
-        let syncing = quarantine.as_ref().map(Quarantine::sync);
+        // Of a large pack, it waits for the outcome.
+        let syncing = quarantine.as_ref().filter(|_| is_small);
+        let syncing = syncing.map(Quarantine::sync);
         if let Some(made) = &quarantine {
             let standing = self.asked.standing();
             let checked = connectivity::check(made, &standing);
@@ -193,14 +197,17 @@ impl Session<'_> {
         }
 
         let push = decided.push();
+        if let Some(new) = &quarantine {
+            match syncing {
+                Some(syncing) => self.talk.meanwhile(syncing).await?,
+                None => self.talk.meanwhile(new.sync()).await?,
+            }
+        }
         let preparing = update_ref::prepare(waiting, push.updates.clone(), is_atomic);
         let (prepared, refused) = self.talk.meanwhile(preparing).await?;
         self.not_updated(refused).await;
         if prepared.updates().is_empty() {
             return Ok(None);
-        }
-        if let Some(syncing) = syncing {
-            self.talk.meanwhile(syncing).await?;
         }
         step!("prepared");
         Ok(Some(Ready {
@@ -290,6 +297,15 @@ impl Session<'_> {
         self.has_moved = !moved.is_empty();
         step!("committed");
         let head = head::repair(&dir, &*git, &moved).await;
+        let places = (dir.clone(), moved.clone());
+        let synced = blocking(move || {
+            let (dir, moved) = places;
+            update_ref::sync(&dir, &moved).map_err(Error::internal)
+        });
+        if let Err(error) = synced.await {
+            // They have moved, and are told of; what the disk makes of it is out of our hands.
+            self.tell(&words::of(&error)).await;
+        }
         if let Some(quarantine) = quarantine {
             drop(tokio::task::spawn_blocking(|| quarantine.remove()));
         }

@@ -79,7 +79,7 @@ impl<S: Source> RepoReads for Sql<S> {
         match self.cache() {
             // Whoever holds one deploy key is not told from who holds another.
             Some(cache) if asker != Actor::DeployKey => cache.repo(path, asker, read).await,
-            _ => read.await,
+            Some(_) | None => read.await,
         }
     }
 

@@ -9,6 +9,7 @@ mod formats;
 mod leaks;
 mod newcomers;
 mod options;
+mod patience;
 mod people;
 mod races;
 mod shapes;
