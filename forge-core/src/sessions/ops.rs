@@ -92,7 +92,9 @@ impl Forge {
         address: Option<IpAddr>,
     ) -> Result<SignIn> {
         let now = self.now();
-        let by_name = format!("name {}", name.get(..64).unwrap_or(name));
+        let name = name.parse::<UserName>().ok();
+        // What cannot be a name is one name: else each would have guesses of its own, and take its memory.
+        let by_name = format!("name {}", name.as_ref().map_or("?", UserName::as_str));
         let by_address = address.map(|address| format!("address {address}"));
         let by_address = by_address.as_deref();
         let waits = [
@@ -109,9 +111,9 @@ impl Forge {
             self.attempts().fail(address, now);
         }
         let store = self.store();
-        let user = match name.parse::<UserName>() {
-            Ok(name) => store.user_by_name(&name).await?,
-            Err(_) => None,
+        let user = match &name {
+            Some(name) => store.user_by_name(name).await?,
+            None => None,
         };
         let id = user.as_ref().map_or(crate::UserId(0), |user| user.id);
         let phc = store.password(id).await?;
@@ -182,7 +184,7 @@ impl System {
         let mut salt = [0; 16];
         forge.entropy().fill(&mut salt)?;
         let password = password.to_owned();
-        let phc = blocking(move || hash(&password, &salt)).await??;
+        let phc = blocking(move || hash(password.as_bytes(), &salt)).await??;
         let mut tx = forge.store().begin().await?;
         let user = tx.user_by_name(name).await?.ok_or(Error::NotFound)?;
         tx.set_password(user.id, &phc).await?;
@@ -208,28 +210,26 @@ fn cookie(request: &Parts) -> Option<&str> {
     })
 }
 
-fn hash(password: &str, salt: &[u8; 16]) -> Result<String> {
+fn hash(password: &[u8], salt: &[u8; 16]) -> Result<String> {
     let hashed = Argon2::default()
-        .hash_password_with_salt(password.as_bytes(), salt)
+        .hash_password_with_salt(password, salt)
         .map_err(|error| Error::internal(error.to_string()))?;
     Ok(hashed.to_string())
 }
 
 /// Whether a password is the one of that hash. Without a hash, the same work is done for nothing.
 async fn verify(phc: Option<String>, password: &str) -> Result<bool> {
-    let password = password.to_owned();
+    // Nobody has a longer one; the beginning is hashed all the same, so that refusing it takes as long.
+    let is_short = password.len() <= MAX_PASSWORD;
+    let password = password.as_bytes();
+    let password = password.get(..MAX_PASSWORD).unwrap_or(password).to_vec();
     blocking(move || {
         let Some(phc) = phc else {
             hash(&password, &[0; 16])?;
             return Ok(false);
         };
-        if password.len() > MAX_PASSWORD {
-            return Ok(false);
-        }
         let phc = PasswordHash::new(&phc).map_err(|error| Error::internal(error.to_string()))?;
-        Ok(Argon2::default()
-            .verify_password(password.as_bytes(), &phc)
-            .is_ok())
+        Ok(Argon2::default().verify_password(&password, &phc).is_ok() && is_short)
     })
     .await?
 }

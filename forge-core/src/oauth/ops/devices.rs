@@ -14,6 +14,8 @@ const LIFE: TimeDelta = TimeDelta::minutes(15);
 const INTERVAL: u32 = 5;
 /// By how much it has to wait longer if it looked too soon (RFC 8628 3.5).
 const SLOWER: u32 = 5;
+/// How many wrong codes a user may type in a quarter of an hour.
+const WRONG_CODES: u32 = 20;
 /// The letters of a user code: no vowels, so that no words come about (RFC 8628 6.1).
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 /// How many of them it has: 34 bits, for a quarter of an hour.
@@ -131,20 +133,26 @@ impl Account {
     /// For pages.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none.
+    /// [`Error::NotFound`] if there is none; [`Error::Forbidden`] to who has typed too many wrong ones.
     pub async fn device(&self, user_code: &str) -> Result<(Device, Client)> {
         self.require_session()?;
+        let (attempts, now) = (self.forge().attempts(), self.forge().now());
+        let name = format!("user codes of {}", self.user().id);
+        if attempts.wait(&name, WRONG_CODES, now).is_some() {
+            let reason = "too many wrong codes: try again in a quarter of an hour";
+            return Err(Error::forbidden(reason));
+        }
         let (store, code) = (self.forge().store(), hash_of(user_code));
         let found = store.device_by_user_code(&code).await?;
-        let (device, client) = found.ok_or(Error::NotFound)?;
-        let is_open = device.state == DeviceState::Pending
-            && device.asked.expires > self.forge().now()
-            && client.revoked.is_none();
-        if is_open {
-            Ok((device, client))
-        } else {
-            Err(Error::NotFound)
+        let open = found.filter(|(device, client)| {
+            device.state == DeviceState::Pending
+                && device.asked.expires > now
+                && client.revoked.is_none()
+        });
+        if open.is_none() {
+            attempts.fail(&name, now);
         }
+        open.ok_or(Error::NotFound)
     }
 
     /// Answers: `None` for no, or what the client may do. For pages.
