@@ -33,10 +33,10 @@ async fn a_client_that_thinks_before_it_sends_its_pack_is_waited_for() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_gets_everything() {
     let site = Site::new().await;
-    let repo = big(&site).await;
+    let _tip = big(&site).await;
     for (way, version) in WAYS {
         let client = site.client(Persona::Reader, version);
-        let url = site.url(way, Persona::Reader, &repo);
+        let url = site.url(way, Persona::Reader, "~alice/big");
         let mut clone = client.command(".", &["clone", "-q", "--bare", &url, "slow"]);
         // Stopped for a while in the middle: what the server has for it by then has to wait.
         let child = clone.process_group(0).spawn().unwrap();
