@@ -91,6 +91,8 @@ class Page(HTMLParser):
         form = self.forms[-1] if self.forms else None
         if tag == "form":
             self.forms.append(Form(has.get("method", "get"), urljoin(self.response.url, has.get("action", ""))))
+        elif tag == "input" and has.get("type") == "checkbox" and "checked" not in has:
+            pass  # A browser sends nothing for it.
         elif tag == "input" and form:
             form.fields[has["name"]] = has.get("value", "")
         elif tag == "select" and form:
