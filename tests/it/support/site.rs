@@ -52,8 +52,6 @@ pub(crate) struct Site {
     pub(crate) world: World,
     pub(crate) http: SocketAddr,
     pub(crate) ssh: SocketAddr,
-    /// Kept open over a restart: a port that is let go may be another test's before it is taken again.
-    listeners: [std::net::TcpListener; 2],
     stop: Stop,
     served: JoinHandle<forge::Result<()>>,
 }
@@ -110,7 +108,8 @@ impl Site {
         database: Database,
         configure: impl FnOnce(forge::Builder) -> forge::Builder,
     ) -> Self {
-        let (http, ssh) = (listener(), listener());
+        let [http, ssh] = [0, 0].map(|port| (Ipv4Addr::LOCALHOST, port).into());
+        let (http, ssh) = (listen(http).await, listen(ssh).await);
         let addresses = (http.local_addr().unwrap(), ssh.local_addr().unwrap());
         let world = World::with(database, |builder| {
             configure(
@@ -120,12 +119,11 @@ impl Site {
             )
         })
         .await;
-        let (stop, served) = serve(&world, &http, &ssh);
+        let (stop, served) = serve(&world, http, ssh);
         let site = Self {
             world,
             http: addresses.0,
             ssh: addresses.1,
-            listeners: [http, ssh],
             stop,
             served,
         };
@@ -248,7 +246,7 @@ impl Site {
     pub(crate) async fn restart(&mut self) {
         self.stop.stop();
         (&mut self.served).await.unwrap().unwrap();
-        let [http, ssh] = &self.listeners;
+        let (http, ssh) = (listen(self.http).await, listen(self.ssh).await);
         (self.stop, self.served) = serve(&self.world, http, ssh);
     }
 
@@ -261,23 +259,23 @@ impl Site {
     }
 }
 
-/// A socket of this machine's own.
-fn listener() -> std::net::TcpListener {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    listener
+/// A socket of this machine's own. A port that was let go may be another test's connection for a moment.
+async fn listen(at: SocketAddr) -> TcpListener {
+    for _ in 0..200 {
+        if let Ok(listener) = TcpListener::bind(at).await {
+            return listener;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{at} is taken");
 }
 
 fn serve(
     world: &World,
-    http: &std::net::TcpListener,
-    ssh: &std::net::TcpListener,
+    http: TcpListener,
+    ssh: TcpListener,
 ) -> (Stop, JoinHandle<forge::Result<()>>) {
     let stop = Stop::new();
-    let [http, ssh] = [http, ssh].map(|listener| {
-        let again = listener.try_clone().unwrap();
-        TcpListener::from_std(again).unwrap()
-    });
     let serving = world.app.serve().listener(http).ssh_listener(ssh);
     let until = stop.clone();
     let served =
