@@ -156,11 +156,13 @@ async fn the_environment_file_tells_everything_to_its_owner_alone() {
             "FORGE_META_URL",
             "FORGE_SSH_URL",
             "FORGE_USER",
-            "FORGE_TOKEN"
+            "FORGE_TOKEN",
+            "FORGE_PASSWORD"
         ]
     );
     assert_eq!(mode(&launch.env_file()), 0o600);
     assert_eq!(mode(&dir.path().join("data/token-alice")), 0o600);
+    assert_eq!(mode(&dir.path().join("data/password-alice")), 0o600);
     assert_eq!(server.env["FORGE_USER"], "alice");
     assert!(server.env["FORGE_SSH_URL"].starts_with("ssh://git@127.0.0.1:"));
     let meta = server.env["FORGE_META_URL"].strip_prefix(&server.env["FORGE_GIT_URL"]);
