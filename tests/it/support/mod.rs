@@ -1,5 +1,6 @@
 //! A world to test in: one forge, the people around it, and what they ask of it.
 
+pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod fixture;
 pub(crate) mod mails;
@@ -68,6 +69,20 @@ impl forge::Clock for SharedClock {
 impl World {
     pub(crate) async fn new(database: Database) -> Self {
         Self::with(database, |builder| builder).await
+    }
+
+    /// A world with pages, in which alice, stranger and reader have a password.
+    pub(crate) async fn with_pages(database: Database) -> Self {
+        let world = Self::with(database, forge::Builder::passwords).await;
+        for name in ["alice", "stranger", "reader"] {
+            world.set_password(name, browser::PASSWORD).await;
+        }
+        world
+    }
+
+    pub(crate) async fn set_password(&self, user: &str, password: &str) {
+        let user = user.parse().unwrap();
+        self.system().set_password(&user, password).await.unwrap();
     }
 
     /// A world whose forge is configured further.
