@@ -60,7 +60,7 @@ struct Inner {
     wake: Notify,
     live_pushes: Mutex<HashSet<Uuid>>,
     import_places: Semaphore,
-    password_places: Semaphore,
+    password_places: Arc<Semaphore>,
     attempts: Attempts,
 }
 
@@ -102,7 +102,7 @@ impl Forge {
             wake: Notify::new(),
             live_pushes: Mutex::new(HashSet::new()),
             import_places: Semaphore::new(imports::AT_ONCE),
-            password_places: Semaphore::new(sessions::hashes_at_once()),
+            password_places: Arc::new(Semaphore::new(sessions::hashes_at_once())),
             attempts: Attempts::default(),
         })))
     }
@@ -176,7 +176,7 @@ impl Forge {
     }
 
     /// Who hashes a password in this process holds one.
-    pub(crate) fn password_places(&self) -> &Semaphore {
+    pub(crate) fn password_places(&self) -> &Arc<Semaphore> {
         &self.0.password_places
     }
 

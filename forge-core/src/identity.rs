@@ -28,7 +28,8 @@ pub trait IdentityProvider: Send + Sync + 'static {
     /// The address to which a browser is sent to sign in and come back to `return_to`, a path and query of this forge's
     /// meta service, prefix included.
     fn login_url(&self, return_to: &str) -> String;
-    /// The address at which a browser signs out, if the pages are to offer it; a `POST` without fields goes there.
+    /// The address at which a browser signs out, if the pages are to offer it, of the same origin as the pages; a `POST`
+    /// without fields goes there.
     fn logout_url(&self) -> Option<String> {
         None
     }

@@ -4,6 +4,7 @@
 //! unknown ones are ignored.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use bstr::ByteSlice as _;
@@ -13,17 +14,29 @@ use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use crate::error::{Failure, Result};
 use crate::git::App;
 
+/// How long a body may take in all: who sends it was asked before, and may have been turned away since.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A body as it came.
-#[derive(Debug)]
 pub(crate) struct Raw {
     /// The media type in lower case, without parameters; empty if there is none.
     pub(crate) media_type: String,
     pub(crate) bytes: Bytes,
     content_type: String,
+}
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Raw")
+            .field("media_type", &self.media_type)
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl FromRequest<App> for Raw {
@@ -41,17 +54,21 @@ impl FromRequest<App> for Raw {
             .unwrap_or_default()
             .trim()
             .to_ascii_lowercase();
-        let body = Limited::new(request.into_body(), app.forge.limits().body_bytes);
-        let bytes = body
-            .collect()
-            .await
-            .map_err(|error| unreadable(&*error))?
-            .to_bytes();
+        let bytes = whole(request.into_body(), app.forge.limits().body_bytes).await?;
         Ok(Self {
             media_type,
             bytes,
             content_type,
         })
+    }
+}
+
+/// A body, whole: of `most` bytes, within [`PATIENCE`].
+pub(crate) async fn whole(body: axum::body::Body, most: usize) -> forge_core::Result<Bytes> {
+    match timeout(PATIENCE, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(unreadable(&*error)),
+        Err(_) => Err(Error::malformed("the body took too long")),
     }
 }
 
@@ -64,11 +81,18 @@ fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error 
 }
 
 /// The fields of a JSON object or a form.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Fields {
     fields: Map<String, Value>,
     /// Fields of a form whose values are no UTF-8.
     mangled: Vec<String>,
+}
+
+impl std::fmt::Debug for Fields {
+    /// Names alone: values may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.fields.keys()).finish()
+    }
 }
 
 impl FromRequest<App> for Fields {

@@ -9,7 +9,7 @@ use super::{Caller, ManageRepo, Mode, ReadRepo, Scope};
 use crate::repos::Repository;
 use crate::store::Tx;
 use crate::users::User;
-use crate::{Forge, Result};
+use crate::{Error, Forge, Result};
 
 /// The caller's own account.
 #[derive(Debug, Clone)]
@@ -37,6 +37,17 @@ impl Account {
 
     pub(crate) fn forge(&self) -> &Forge {
         &self.caller.forge
+    }
+
+    /// Begins a change after which there is something that opens the account. Whoever was suspended or deleted since the
+    /// request was authenticated is refused.
+    pub(crate) async fn begin(&self) -> Result<Box<dyn Tx>> {
+        let tx = self.forge().store().begin().await?;
+        if self.caller.is_still_good(&*tx).await? {
+            Ok(tx)
+        } else {
+            Err(Error::forbidden("this account is suspended"))
+        }
     }
 
     /// Writes a line into the account's log, in the transaction of what it tells of.

@@ -8,6 +8,7 @@ use crate::events::EventKind;
 use crate::ids::{DeployKeyId, KeyId, UserId};
 use crate::names::UserName;
 use crate::repos::Owner;
+use crate::store::Tx;
 use crate::{Error, Forge, Page, Paged, Result};
 
 /// How many SSH keys a user may add, so that the list of them stays one that can be sent.
@@ -50,7 +51,8 @@ impl Account {
             return Err(Error::invalid("ssh-key", reason));
         }
         let address = self.caller().address();
-        let added = add(self.forge(), self.user().id, key, address).await?;
+        let tx = self.begin().await?;
+        let added = add(self.forge(), tx, self.user().id, key, address).await?;
         let what = format!(
             "The SSH key {} was added to your account: whoever has it can act for you.",
             key.md5()
@@ -181,7 +183,8 @@ impl System {
     /// # Errors
     /// [`Error::Conflict`] on field `ssh-key` if somebody else has it.
     pub async fn ensure_ssh_key(&self, user: UserId, key: &PublicKey) -> Result<SshKey> {
-        let error = match add(self.forge(), user, key, None).await {
+        let tx = self.forge().store().begin().await?;
+        let error = match add(self.forge(), tx, user, key, None).await {
             Err(error @ Error::Conflict { .. }) => error,
             outcome => return outcome,
         };
@@ -196,11 +199,11 @@ impl System {
 
 async fn add(
     forge: &Forge,
+    mut tx: Box<dyn Tx>,
     user: UserId,
     key: &PublicKey,
     address: Option<IpAddr>,
 ) -> Result<SshKey> {
-    let mut tx = forge.store().begin().await?;
     if tx.is_deploy_key(&key.fingerprint()).await? {
         return Err(Error::conflict("ssh-key", "this key is a deploy key"));
     }

@@ -11,6 +11,9 @@ use crate::clock::Timestamp;
 use crate::ids::{ClientRow, UserId};
 use crate::{Error, Result};
 
+/// How many characters of a client's name are in a log.
+const LOGGED_NAME: usize = 64;
+
 /// The public name of a client: a UUID, or, in the older scheme, 16 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientId(String);
@@ -86,6 +89,17 @@ pub struct Client {
     pub created: Timestamp,
     /// When it was revoked; `None` while it is in force.
     pub revoked: Option<Timestamp>,
+}
+
+impl Client {
+    /// How accounts' logs call it: name and id. A name may be long, and must not push what follows out of the line.
+    pub(crate) fn in_log(&self) -> String {
+        let mut name: String = self.name.chars().take(LOGGED_NAME).collect();
+        if name.len() < self.name.len() {
+            name.push('…');
+        }
+        format!("{name} ({})", self.client_id)
+    }
 }
 
 impl fmt::Debug for Client {

@@ -40,7 +40,7 @@ impl Account {
     pub async fn add_pgp_key(&self, key: &PublicPgpKey) -> Result<PgpKey> {
         self.require(Scope::PgpKeys, Mode::Write)?;
         let (forge, user) = (self.forge(), self.user());
-        let mut tx = forge.store().begin().await?;
+        let mut tx = self.begin().await?;
         if tx.pgp_keys(user.id, Page::COUNT).await?.total >= MAX_KEYS {
             let reason = "an account may have at most 64 PGP keys";
             return Err(Error::invalid("pgp-key", reason));

@@ -11,12 +11,14 @@ use crate::http::cookie;
 use crate::identity::{Identity, Profile};
 use crate::names::UserName;
 use crate::oauth::{Secret, SecretHash};
-use crate::{Forge, Result};
+use crate::{Error, Forge, Result};
 
 /// How long a browser stays signed in.
 const LIFE: TimeDelta = TimeDelta::days(30);
-/// How many wrong passwords in a quarter of an hour make a name wait, and how many an address.
-const WRONG_FOR_NAME: u32 = 10;
+/// How many wrong passwords in a quarter of an hour make wait: a name from one address, the name from anywhere, and the
+/// address. Whoever wants to keep somebody out must come from many addresses.
+const WRONG_FROM_THERE: u32 = 10;
+const WRONG_FOR_NAME: u32 = 100;
 const WRONG_FOR_ADDRESS: u32 = 50;
 
 /// The name of the cookie that holds a session, see [`crate::http::Origin::cookie_name`].
@@ -96,20 +98,21 @@ impl Forge {
         let name = name.parse::<UserName>().ok();
         // What cannot be a name is one name: else each would have guesses of its own, and take its memory.
         let by_name = format!("name {}", name.as_ref().map_or("?", UserName::as_str));
-        let by_address = address.map(|address| format!("address {}", neighbourhood(address)));
-        let by_address = by_address.as_deref();
-        let waits = [
-            self.attempts().wait(&by_name, WRONG_FOR_NAME, now),
-            by_address.and_then(|name| self.attempts().wait(name, WRONG_FOR_ADDRESS, now)),
-        ];
-        if let Some(wait) = waits.into_iter().flatten().max() {
+        let there = address.map_or_else(|| "?".to_owned(), |it| neighbourhood(it).to_string());
+        let from_there = format!("{by_name} at {there}");
+        let by_address = address.map(|_| format!("address {there}"));
+        let mut limits = vec![(&from_there, WRONG_FROM_THERE), (&by_name, WRONG_FOR_NAME)];
+        limits.extend(by_address.as_ref().map(|it| (it, WRONG_FOR_ADDRESS)));
+        let waits = limits
+            .iter()
+            .filter_map(|(name, most)| self.attempts().wait(name, *most, now));
+        if let Some(wait) = waits.max() {
             let seconds = u64::try_from(wait.num_seconds()).unwrap_or(0) + 1;
             return Ok(SignIn::TooOften(seconds));
         }
         // Counted before the password is looked at: guesses at the same time count, too.
-        self.attempts().fail(&by_name, now);
-        if let Some(address) = by_address {
-            self.attempts().fail(address, now);
+        for (name, _) in &limits {
+            self.attempts().fail(name, now);
         }
         let store = self.store();
         let user = match &name {
@@ -122,10 +125,10 @@ impl Forge {
         let Some(user) = user.filter(|_| is_right) else {
             return Ok(SignIn::Wrong);
         };
-        self.attempts().succeed(&by_name);
-        // Many people share an address; and who has a password of their own must not clear it for guessing at others'.
-        if let Some(address) = by_address {
-            self.attempts().take_back(address);
+        self.attempts().succeed(&from_there);
+        // Others share these; and who has a password of their own must not clear them for guessing at others'.
+        for (name, _) in limits.iter().skip(1) {
+            self.attempts().take_back(name);
         }
         let cookie = Secret::generate("", self.entropy())?;
         let session = Session {
@@ -134,18 +137,21 @@ impl Forge {
             expires: now + LIFE,
         };
         let mut tx = store.begin().await?;
+        match tx.insert_session(&cookie.hash(), &session).await {
+            Err(Error::NotFound) => return Ok(SignIn::Wrong),
+            outcome => outcome?,
+        }
         if let Some(before) = self.session_cookie(request) {
             tx.delete_session(&before).await?;
         }
-        tx.insert_session(&cookie.hash(), &session).await?;
         // Looked at again, now that nobody can change it: hashing takes its time.
-        match tx.user(user.id).await? {
-            Some(user) if user.suspended.is_none() => {}
-            Some(user) => return Ok(SignIn::Suspended(user.suspended.unwrap_or_default())),
-            None => return Ok(SignIn::Wrong),
-        }
-        if tx.password(user.id).await? != phc {
+        let user = tx.user(user.id).await?;
+        let phc_now = tx.password(id).await?;
+        let Some(user) = user.filter(|_| phc_now == phc) else {
             return Ok(SignIn::Wrong);
+        };
+        if let Some(notice) = user.suspended {
+            return Ok(SignIn::Suspended(notice));
         }
         self.note(&mut *tx, user.id, address, "logged in", None)
             .await?;

@@ -3,6 +3,7 @@
 //! Invariant: a password is kept as an argon2id hash alone (RFC 9106), and comparing takes as long where there is none.
 //! Who may try one, and how often, is not decided here.
 
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -82,9 +83,16 @@ impl Forge {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let place = timeout(PATIENCE, self.password_places().acquire()).await;
+        let places = Arc::clone(self.password_places());
+        let place = timeout(PATIENCE, places.acquire_owned()).await;
         let place = place.map_err(|_| Error::unavailable("too many passwords at once"))?;
-        let _place = place.map_err(Error::internal)?;
+        let place = place.map_err(Error::internal)?;
+        // The work goes on when its client has hung up, and holds its place for as long.
+        let work = move || {
+            let done = work();
+            drop(place);
+            done
+        };
         tokio::task::spawn_blocking(work)
             .await
             .map_err(Error::internal)

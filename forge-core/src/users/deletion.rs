@@ -5,7 +5,7 @@
 //! It does not free the name: nobody is to be taken for who had it.
 
 use super::User;
-use crate::access::{Account, Actor, Mode, Scope, System};
+use crate::access::{Account, Actor, System};
 use crate::events::{EventKind, NewJob, Task};
 use crate::names::{RepoName, RepoPath, UserName};
 use crate::repos::{Listing, Repository};
@@ -18,13 +18,12 @@ const MAX_SUFFIX: u32 = 1_000;
 
 impl Account {
     /// Deletes the account with all its repositories. It is closed when this returns; the rest is done in the background.
-    /// Needs `PROFILE:RW` and `REPOSITORIES:RW`.
+    /// For pages: no token is good for that.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn delete(self) -> Result<()> {
-        self.require(Scope::MetaProfile, Mode::Write)?;
-        self.require(Scope::Repositories, Mode::Write)?;
+        self.require_session()?;
         self.forge().begin_deletion(self.user(), None).await
     }
 }

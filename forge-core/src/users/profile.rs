@@ -25,6 +25,8 @@ const SCHEMES: [&str; 5] = ["http", "https", "gopher", "gemini", "finger"];
 const CODE_PREFIX: &str = "forge_email_";
 /// How many mails of that kind an account may have sent in a quarter of an hour.
 const MAILS: u32 = 5;
+/// How many other addresses it may try: each answer tells whether somebody has one.
+const TRIES: u32 = 20;
 /// How long a code waits for its way back.
 const CODE_LIFE: TimeDelta = TimeDelta::hours(24);
 
@@ -163,6 +165,7 @@ impl Account {
         let mut user = tx.user(id).await?.ok_or(Error::NotFound)?;
         let (change, email) = edit.against(&user);
         let mails = format!("mails to confirm of {id}");
+        let tries = format!("addresses tried by {id}");
         let mut faults = match edit.check() {
             Err(Error::Invalid(faults)) => faults,
             outcome => outcome.map(|()| Vec::new())?,
@@ -170,10 +173,14 @@ impl Account {
         if let Some(email) = &email
             && faults.iter().all(|fault| fault.field != Some("email"))
         {
+            let (attempts, now) = (forge.attempts(), forge.now());
+            let is_too_often = attempts.wait(&mails, MAILS, now).is_some()
+                || attempts.wait(&tries, TRIES, now).is_some();
+            attempts.fail(&tries, now);
             let other = tx.user_by_email(email).await?;
             let why = if forge.mailer().is_none() {
                 Some("cannot be changed: mail is not sent here")
-            } else if forge.attempts().wait(&mails, MAILS, forge.now()).is_some() {
+            } else if is_too_often {
                 Some("was changed too often: try again in a quarter of an hour")
             } else {
                 other.map(|_| "is another account's")

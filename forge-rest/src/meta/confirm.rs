@@ -9,7 +9,7 @@ use forge_core::Error;
 use http::{Method, StatusCode};
 use minijinja::context;
 
-use super::site::{Detour, Form, Site, Visitor};
+use super::site::{Detour, Form, Sent, Site, Visitor};
 use crate::table::Table;
 
 const PATH: &str = "/profile/confirm-email";
@@ -30,10 +30,8 @@ async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Response, Det
 /// `POST /profile/confirm-email`
 async fn confirm(
     State(site): State<Site>,
-    visitor: Visitor,
-    form: Form,
+    Sent { visitor, form }: Sent,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     match site
         .forge
         .confirm_email(form.text("code"), visitor.address)

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use forge_core::keys::{Fingerprint, PublicKey, SshKey};
-use forge_core::{Error, KeyId};
+use forge_core::{Error, KeyId, Mode, Scope};
 use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -95,6 +95,7 @@ pub(crate) async fn create(
     Auth(caller): Auth,
     fields: Fields,
 ) -> Result<(StatusCode, Json<View>)> {
+    caller.require(Scope::SshKeys, Mode::Write)?;
     let mut fields = fields.read();
     let key = fields.required::<Line>(FIELD);
     fields.finish()?;

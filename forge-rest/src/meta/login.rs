@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, StatusCode};
 use minijinja::context;
 use url::Url;
 
-use super::site::{Detour, Form, Site, Visitor, add_cookie, see_other};
+use super::site::{Detour, Form, Sent, Site, Visitor, add_cookie, see_other};
 use crate::table::Table;
 
 pub(super) fn routes(table: &mut Table<Site>) {
@@ -35,17 +35,22 @@ async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Response, Det
 /// `POST /login`
 async fn sign_in(
     State(site): State<Site>,
-    visitor: Visitor,
-    form: Form,
+    Sent { visitor, form }: Sent,
 ) -> Result<Response, Detour> {
     is_ours(&site)?;
-    visitor.check(&form)?;
     let (name, password) = (form.text("username"), form.text("password"));
     let name = name.trim().trim_start_matches('~');
     let (request, address) = (&visitor.parts, visitor.address);
     match site.forge.sign_in(request, name, password, address).await? {
         SignIn::Done(cookie, session) => {
-            let mut response = see_other(&destination(&site, form.text("return_to")));
+            let to = destination(&site, form.text("return_to"));
+            // From there a client may be gone to, which a policy on forms would take for a form sent to it. So the form
+            // ends here, and the browser goes on by itself.
+            let mut response = if is_question(&site, &to) {
+                site.page(StatusCode::OK, "signed_in.html", context! { to }, "")
+            } else {
+                see_other(&to)
+            };
             let seconds = (session.expires - session.created).num_seconds();
             let headers = response.headers_mut();
             add_cookie(&site, headers, COOKIE_NAME, cookie.expose(), Some(seconds));
@@ -79,11 +84,9 @@ async fn sign_in(
 /// `POST /logout`
 async fn sign_out(
     State(site): State<Site>,
-    visitor: Visitor,
-    form: Form,
+    Sent { visitor, .. }: Sent,
 ) -> Result<Response, Detour> {
     is_ours(&site)?;
-    visitor.check(&form)?;
     site.forge.sign_out(&visitor.parts, visitor.address).await?;
     let mut response = see_other(&site.path("/login"));
     add_cookie(&site, response.headers_mut(), COOKIE_NAME, "", Some(0));
@@ -95,6 +98,14 @@ fn is_ours(site: &Site) -> forge_core::Result<()> {
         Identity::Passwords => Ok(()),
         Identity::Nobody | Identity::Host(_) => Err(Error::NotFound),
     }
+}
+
+/// Whether a client asks there.
+fn is_question(site: &Site, to: &str) -> bool {
+    let path = to.split('?').next();
+    ["/oauth2/authorize", "/oauth/authorize"]
+        .iter()
+        .any(|known| path == Some(site.path(known).as_str()))
 }
 
 /// Where a browser goes that has signed in: a path of this service, whatever it was told.

@@ -15,7 +15,7 @@ use serde_json::json;
 use url::Url;
 
 use super::oauth2::{Question, consent_page, decision};
-use super::site::{Detour, Form, SignedIn, Site, Visitor, form, see_other};
+use super::site::{Detour, Form, Site, Submitted, Visitor, form, see_other};
 use crate::caller::address;
 use crate::error::Failure;
 use crate::table::Table;
@@ -132,10 +132,12 @@ async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Response, Det
 /// `POST /oauth/authorize`
 async fn answer(
     State(site): State<Site>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted {
+        visitor,
+        account,
+        form,
+    }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     let query = visitor.parts.uri.query().unwrap_or_default();
     let asked = Asked::read(&site, &Form::parse(query.as_bytes())).await?;
     let Some(grants) = &asked.grants else {
@@ -200,7 +202,11 @@ async fn exchange(State(site): State<Site>, request: Request) -> Result<Response
     let expired =
         || Error::malformed("the exchange token is not valid, was used before, or has expired");
     let code = redeemed.ok_or_else(expired)?;
-    let issued = client.issue(&code.authorization).await?;
+    let issued = match client.issue(&code.authorization).await {
+        // It has ended in this moment, or its user is suspended.
+        Err(Error::NotFound | Error::Forbidden { .. }) => return Err(expired().into()),
+        outcome => outcome?,
+    };
     let expires = TimestampStyle::default().text(issued.expires);
     let body = json!({ "token": issued.token.expose(), "expires": expires });
     let no_store = [(http::header::CACHE_CONTROL, "no-store")];

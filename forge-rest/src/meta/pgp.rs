@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use forge_core::pgp_keys::{PgpFingerprint, PgpKey};
-use forge_core::{Error, PgpKeyId};
+use forge_core::{Error, Mode, PgpKeyId, Scope};
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
@@ -68,6 +68,8 @@ pub(crate) async fn create(
     Auth(caller): Auth,
     fields: Fields,
 ) -> Result<(StatusCode, Json<View>)> {
+    // Reading a key takes its time, and not everybody is to have it.
+    caller.require(Scope::PgpKeys, Mode::Write)?;
     let mut fields = fields.read();
     let text = match fields.text(FIELD) {
         Field::Given(text) => text,

@@ -4,6 +4,7 @@
 
 use axum::Json;
 use forge_core::users::{ProfileEdit, User};
+use forge_core::{Mode, Scope};
 use serde::Serialize;
 
 use crate::body::{Field, Fields, Reader};
@@ -38,6 +39,7 @@ pub(crate) async fn get(Auth(caller): Auth) -> Result<Json<View>> {
 
 /// `PUT /api/user/profile`: what is absent stays, null clears; another address is asked for, not set.
 pub(crate) async fn update(Auth(caller): Auth, fields: Fields) -> Result<Json<View>> {
+    caller.require(Scope::MetaProfile, Mode::Write)?;
     let account = caller.account()?;
     let mut fields = fields.read();
     let edit = ProfileEdit {

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use forge_core::keys::{DeployKey, Fingerprint, KeyReads, KeyWrites, PublicKey, SshKey};
 use forge_core::users::User;
 use forge_core::{DeployKeyId, Error, KeyId, Mode, Page, Paged, RepoId, Result, Timestamp, UserId};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult,
     JoinType, QueryFilter as _, QuerySelect as _, RelationTrait as _, Select,
 };
 
-use super::users::user;
+use super::users::{hold, user};
 use super::{mode, mode_text, owner, page, paged};
 use crate::entity::ssh_keys::{ActiveModel, Column, Entity, Relation};
 use crate::entity::{Micros, deploy_keys, users};
@@ -153,6 +153,7 @@ impl KeyWrites for Sql<Transaction> {
         now: Timestamp,
     ) -> Result<SshKey> {
         let tx = self.write(Table::Uncached);
+        hold(tx, user, LockType::Share).await?;
         let row = ActiveModel {
             user_id: Set(user.0),
             fingerprint: Set(bytes(&key.fingerprint())),

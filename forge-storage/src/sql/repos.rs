@@ -10,13 +10,14 @@ use forge_core::repos::{
     Listing, NewRepo, RepoChange, RepoOrRedirect, RepoReads, RepoWrites, Repository, Visibility,
 };
 use forge_core::{Actor, Error, Page, Paged, RepoId, Result, Timestamp, UserId};
-use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, DatabaseTransaction,
     EntityTrait as _, FromQueryResult, IdenStatic as _, JoinType, QueryFilter as _,
     QuerySelect as _, RelationTrait as _, Select,
 };
 
+use super::users::hold;
 use super::{owner, page, paged, stored};
 use crate::entity::repos::{ActiveModel, Column, Entity, Relation};
 use crate::entity::{Micros, acls, redirects, users};
@@ -211,6 +212,7 @@ impl RepoWrites for Sql<Transaction> {
         now: Timestamp,
     ) -> Result<Repository> {
         let tx = self.write(Table::Cached);
+        hold(tx, owner, LockType::Share).await?;
         let row = ActiveModel {
             created: Set(now.into()),
             updated: Set(now.into()),

@@ -9,12 +9,9 @@ use forge_core::sessions::{Session, SessionReads, SessionWrites};
 use forge_core::users::User;
 use forge_core::{Error, Result, Timestamp, UserId};
 use sea_orm::sea_query::{LockType, OnConflict};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
-    QuerySelect as _,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 
-use super::users::user;
+use super::users::{hold, user};
 use crate::entity::sessions::{ActiveModel, Column, Entity};
 use crate::entity::{Micros, passwords, users};
 use crate::error::{failed, refused, unreadable};
@@ -51,7 +48,7 @@ impl<S: Source> SessionReads for Sql<S> {
 impl SessionWrites for Sql<Transaction> {
     async fn insert_session(&mut self, cookie: &SecretHash, session: &Session) -> Result<()> {
         let tx = self.write(Table::Uncached);
-        hold(tx, session.user).await?.ok_or(Error::NotFound)?;
+        hold(tx, session.user, LockType::Share).await?;
         let row = ActiveModel {
             hash: Set(cookie.0.to_vec()),
             user_id: Set(session.user.0),
@@ -75,7 +72,10 @@ impl SessionWrites for Sql<Transaction> {
 
     async fn delete_sessions(&mut self, user: UserId) -> Result<()> {
         let tx = self.write(Table::Uncached);
-        hold(tx, user).await?;
+        match hold(tx, user, LockType::NoKeyUpdate).await {
+            Err(Error::NotFound) => return Ok(()),
+            outcome => outcome?,
+        }
         Entity::delete_many()
             .filter(Column::UserId.eq(user.0))
             .exec(tx)
@@ -109,16 +109,4 @@ impl SessionWrites for Sql<Transaction> {
             .map_err(failed)?;
         Ok(())
     }
-}
-
-/// Holds a user until the transaction ends: sessions come, or all go, and the user is suspended, one after the other.
-/// `None` if there is no such user.
-async fn hold(tx: &DatabaseTransaction, user: UserId) -> Result<Option<()>> {
-    let found = users::Entity::find_by_id(user.0)
-        .filter(users::Column::Deleted.is_null())
-        .lock(LockType::NoKeyUpdate)
-        .one(tx)
-        .await
-        .map_err(failed)?;
-    Ok(found.map(|_| ()))
 }

@@ -9,7 +9,7 @@ use forge_core::oauth::SecretHash;
 use forge_core::pgp_keys::PgpFingerprint;
 use forge_core::users::{NewUser, ProfileChange, User, UserReads, UserWrites};
 use forge_core::{Error, Result, Timestamp, UserId};
-use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _,
     QueryFilter as _, QuerySelect as _, Select, UpdateMany,
@@ -28,6 +28,13 @@ fn rows() -> Select<Entity> {
 async fn one(conn: &impl ConnectionTrait, rows: Select<Entity>) -> Result<Option<User>> {
     let row = rows.one(conn).await.map_err(failed)?;
     row.map(user).transpose()
+}
+
+/// Holds a user until the transaction ends: whoever is held is not deleted, nor, by others, suspended. Many may hold with
+/// [`LockType::Share`], one with [`LockType::NoKeyUpdate`]. [`Error::NotFound`] if there is no such user.
+pub(super) async fn hold(tx: &DatabaseTransaction, id: UserId, how: LockType) -> Result<()> {
+    let held = rows().filter(Column::Id.eq(id.0)).lock(how).one(tx).await;
+    held.map_err(failed)?.map(|_| ()).ok_or(Error::NotFound)
 }
 
 /// A change of a user who is there.

@@ -19,6 +19,16 @@ async fn a_deleted_account_is_closed_at_once_and_gone_soon() {
     for database in Database::all() {
         let world = World::new(database).await;
         let account = world.owner().await.account().unwrap();
+        let refused = account.delete().await;
+        assert!(matches!(refused, Err(forge::Error::Forbidden { .. })));
+        let alice = forge::Profile {
+            name: user("alice"),
+            email: None,
+        };
+        let browser = world
+            .forge()
+            .authenticate(forge::Credentials::Session(&alice));
+        let account = browser.await.unwrap().account().unwrap();
         account.delete().await.unwrap();
         let closed = world.get(Persona::Owner, "/api/user").await;
         assert_eq!(closed.status, 403);

@@ -87,14 +87,13 @@ impl Account {
             challenge: to.challenge,
             expires: forge.now() + life,
         };
-        let mut tx = forge.store().begin().await?;
+        let mut tx = self.begin().await?;
         tx.insert_code(&code.hash(), &new).await?;
         let action = match to.client.kind {
             ClientKind::Legacy => "oauth token issued",
             ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 access grant issued",
         };
-        let details = format!("{} ({})", to.client.name, to.client.client_id);
-        self.note(&mut *tx, action, details).await?;
+        self.note(&mut *tx, action, to.client.in_log()).await?;
         tx.commit().await?;
         Ok(code)
     }
@@ -156,7 +155,7 @@ impl ActingClient {
         client: &Client,
         why: &str,
     ) -> Result<()> {
-        let details = format!("{} ({}): {why}", client.name, client.client_id);
+        let details = format!("{}: {why}", client.in_log());
         let (forge, from) = (self.forge(), self.address());
         forge
             .note(tx, user, from, end_action(client.kind), details)
@@ -287,7 +286,14 @@ impl ActingClient {
         let refresh = store.refresh_token(&hash, now).await?;
         let mut tx = store.begin().await?;
         if let Some((token, _)) = token {
-            tx.expire_token(token.id, now).await?;
+            if tx.expire_token(token.id, now).await?.is_some() {
+                let details = format!("{}: the application gave it back", self.client().in_log());
+                let (forge, from, action) =
+                    (self.forge(), self.address(), "OAuth 2.0 token revoked");
+                forge
+                    .note(&mut *tx, token.user, from, action, details)
+                    .await?;
+            }
         } else if let Some(refresh) = refresh
             && refresh.authorization.client == self.client().id
         {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::super::{Authorization, Client, ClientId, ClientKind, NewClient, Secret};
 use super::authorizations::end_action;
@@ -97,7 +97,7 @@ impl Account {
             }
         };
         let hash = secret.as_ref().map(Secret::hash);
-        let mut tx = store.begin().await?;
+        let mut tx = self.begin().await?;
         let client = tx
             .insert_client(owner, &id, hash.as_ref(), new, forge.now())
             .await?;
@@ -126,7 +126,7 @@ impl Account {
     pub async fn reset_client_secret(&self, id: &ClientId) -> Result<Secret> {
         self.require_session()?;
         let secret = Secret::generate("", self.forge().entropy())?;
-        let mut tx = self.forge().store().begin().await?;
+        let mut tx = self.begin().await?;
         let owner = self.user().id;
         if !tx.set_client_secret(owner, id, &secret.hash()).await? {
             return Err(Error::NotFound);
@@ -172,8 +172,7 @@ impl Account {
         if found.user != self.user().id || !tx.end_authorization(id, now).await? {
             return Err(Error::NotFound);
         }
-        let details = format!("{} ({})", client.name, client.client_id);
-        self.note(&mut *tx, end_action(client.kind), details)
+        self.note(&mut *tx, end_action(client.kind), client.in_log())
             .await?;
         tx.commit().await
     }
@@ -254,13 +253,8 @@ fn no_redirect_uri(text: &str, kind: ClientKind) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("must not have a user or password");
     }
-    // A program's own server, on the machine of its user.
-    let is_local = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
+    // A program's own server, on the machine of its user (RFC 8252 7.3).
+    let is_local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
     match url.scheme() {
         "https" if url.has_host() => None,
         "http" if is_local => None,
@@ -294,6 +288,7 @@ mod tests {
             "",
             "/cb",
             "http://app.example/cb",
+            "http://127.0.0.2/cb",
             "http://127.0.0.1.app.example/cb",
             "http://localhost.app.example/cb",
             "https://app.example/cb#x",

@@ -180,14 +180,13 @@ impl Account {
             }
             Some(_) => return Err(Error::forbidden("this is more than was asked for")),
         };
-        let mut tx = self.forge().store().begin().await?;
+        let mut tx = self.begin().await?;
         let now = self.forge().now();
         if !tx.answer_device(&hash_of(user_code), &answer, now).await? {
             return Err(Error::NotFound);
         }
         if matches!(answer, DeviceState::Approved(..)) {
-            let details = format!("{} ({})", client.name, client.client_id);
-            self.note(&mut *tx, "OAuth 2.0 access grant issued", details)
+            self.note(&mut *tx, "OAuth 2.0 access grant issued", client.in_log())
                 .await?;
         }
         tx.commit().await

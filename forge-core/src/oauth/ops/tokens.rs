@@ -70,7 +70,7 @@ impl Account {
             return Err(Error::invalid("token", reason));
         }
         let (text, origin) = new_text(self.forge())?;
-        let mut tx = store.begin().await?;
+        let mut tx = self.begin().await?;
         let token = tx
             .insert_token(user, &text.hash(), new, &origin, now)
             .await?;

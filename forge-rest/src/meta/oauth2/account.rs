@@ -11,13 +11,13 @@ use forge_core::{Account, AuthorizationId, Error, Identity, Page, Timestamp, Tok
 use http::StatusCode;
 use minijinja::{Value, context};
 
-use crate::meta::site::{Detour, Form, SignedIn, Site, Visitor, reasons, see_other};
+use crate::meta::site::{Detour, Form, SignedIn, Site, Submitted, Visitor, reasons, see_other};
 
 /// How many days a token lives unless its user says otherwise.
 const DAYS: i64 = 366;
 /// How many it may live.
 const MOST_DAYS: i64 = 3660;
-/// How many things of a kind are shown at once: of tokens and clients, nobody has more.
+/// How many things of a kind are shown at once: of tokens and clients, nobody makes more.
 const MOST: u64 = 256;
 
 /// `GET /oauth2`
@@ -32,10 +32,12 @@ pub(super) async fn show(
 /// `POST /oauth2/personal-token`
 pub(super) async fn make_token(
     State(site): State<Site>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted {
+        visitor,
+        account,
+        form,
+    }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     let made = match new_token(&form, site.forge.now()) {
         Ok(new) => account.issue_token(&new).await,
         Err(error) => Err(error),
@@ -57,10 +59,8 @@ pub(super) async fn make_token(
 pub(super) async fn revoke_token(
     State(site): State<Site>,
     Path(id): Path<i64>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     account.revoke_token(TokenId(id)).await?;
     Ok(see_other(&site.path("/oauth2")))
 }
@@ -69,10 +69,8 @@ pub(super) async fn revoke_token(
 pub(super) async fn revoke_authorization(
     State(site): State<Site>,
     Path(id): Path<i64>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     account.revoke_authorization(AuthorizationId(id)).await?;
     Ok(see_other(&site.path("/oauth2")))
 }
@@ -99,7 +97,7 @@ fn new_token(form: &Form, now: Timestamp) -> forge_core::Result<NewToken> {
             "days must be a number from 1 to 3660",
         ));
     }
-    // What upstream's own links preset, and programs send that know the text of grants.
+    // What programs send that know the text of grants.
     let grants = match form.given("literal_grants") {
         Some(text) => Grants::parse_oauth2(text)?,
         None => chosen(form)?,
@@ -190,6 +188,7 @@ async fn overview(
         token => visitor.token(),
         errors => errors.to_vec(),
         logout,
+        is_our_logout => matches!(site.forge.identity(), Identity::Passwords),
         tokens => tokens.collect::<Vec<_>>(),
         authorizations => authorizations.collect::<Vec<_>>(),
         older,

@@ -27,10 +27,15 @@ use url::{Host, Url};
 
 use super::wanted;
 use super::web::{Answer, Params};
-use crate::meta::site::{Detour, Form, SignedIn, Site, Visitor, see_other};
+use crate::meta::site::{Detour, Form, Site, Submitted, Visitor, see_other};
 
 /// The length of an S256 challenge: 32 bytes in base64 (RFC 7636 4.2).
 const CHALLENGE: usize = 43;
+
+fn is_challenge(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.len() == CHALLENGE && text.bytes().all(is_digit)
+}
 
 /// What the user said.
 enum Decision {
@@ -120,10 +125,12 @@ pub(super) async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Re
 /// `POST /oauth2/authorize`
 pub(super) async fn answer(
     State(site): State<Site>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted {
+        visitor,
+        account,
+        form,
+    }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     let query = visitor.parts.uri.query().unwrap_or_default();
     let params = Params::parse(query.as_bytes());
     let mut flow = Flow::of(&site, &params).await?;
@@ -354,7 +361,7 @@ impl AuthorizationExtension for Flow {
         if self.is_malformed
             || challenge
                 .as_ref()
-                .is_some_and(|challenge| challenge.len() != CHALLENGE)
+                .is_some_and(|challenge| !is_challenge(challenge))
             || (challenge.is_none() && method.is_some())
         {
             return Err(());

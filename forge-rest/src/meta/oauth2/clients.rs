@@ -10,7 +10,7 @@ use http::StatusCode;
 use minijinja::context;
 
 use super::account::secret_page;
-use crate::meta::site::{Detour, Form, SignedIn, Site, Visitor, reasons, see_other};
+use crate::meta::site::{Detour, Form, SignedIn, Site, Submitted, Visitor, reasons, see_other};
 
 /// `GET /oauth2/client-registration`
 pub(super) async fn ask(
@@ -24,10 +24,12 @@ pub(super) async fn ask(
 /// `POST /oauth2/client-registration`
 pub(super) async fn register(
     State(site): State<Site>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted {
+        visitor,
+        account,
+        form,
+    }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     let text = |name| form.given(name).map(ToOwned::to_owned);
     let new = NewClient {
         kind: match form.text("kind") {
@@ -65,10 +67,8 @@ pub(super) async fn register(
 pub(super) async fn revoke(
     State(site): State<Site>,
     Path(id): Path<String>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     account.revoke_client(&client_id(&id)?).await?;
     Ok(see_other(&site.path("/oauth2")))
 }
@@ -77,10 +77,8 @@ pub(super) async fn revoke(
 pub(super) async fn reset_secret(
     State(site): State<Site>,
     Path(id): Path<String>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     let id = client_id(&id)?;
     let secret = account.reset_client_secret(&id).await?;
     let values = [

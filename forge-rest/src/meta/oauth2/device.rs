@@ -14,7 +14,7 @@ use serde_json::json;
 use super::authorize::{Question, consent_page, decision};
 use super::credentials::FromClient;
 use super::{Refusal, answer as json_answer, seconds_until, wanted};
-use crate::meta::site::{Detour, Form, SignedIn, Site};
+use crate::meta::site::{Detour, Form, SignedIn, Site, Submitted};
 
 /// `POST /oauth2/device-authorization`
 pub(super) async fn begin(
@@ -83,10 +83,8 @@ pub(super) async fn ask(
 /// `POST /oauth2/device`
 pub(super) async fn answer(
     State(site): State<Site>,
-    SignedIn { visitor, account }: SignedIn,
-    form: Form,
+    Submitted { account, form, .. }: Submitted,
 ) -> Result<Response, Detour> {
-    visitor.check(&form)?;
     let user_code = form.text("user_code");
     let (device, _) = account.device(user_code).await?;
     let granted = decision(&form, &device.asked.grants);

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use forge_core::Timestamp;
 use forge_core::access::Grants;
-use http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -119,10 +119,16 @@ impl From<forge_core::Error> for Refusal {
                 ..Self::new("invalid_request", error.to_string())
             },
             Error::Forbidden { .. } => Self::new("invalid_grant", error.to_string()),
-            Error::Unavailable(_) => Self {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                ..Self::new("temporarily_unavailable", error.to_string())
-            },
+            // What was shown led to something that has ended in this moment.
+            Error::NotFound => Self::new("invalid_grant", "it is not valid any more"),
+            Error::Unavailable(ref source) => {
+                let cause = &**source as &dyn std::error::Error;
+                tracing::error!(error = cause, "something needed is not reachable");
+                Self {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    ..Self::new("temporarily_unavailable", error.to_string())
+                }
+            }
             Error::Internal(_) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -146,6 +152,10 @@ impl IntoResponse for Refusal {
             let scheme = HeaderValue::from_static("Basic realm=\"oauth2\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = response.headers_mut();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
@@ -160,7 +170,8 @@ pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
 
 /// The scopes that a client asks for: by name, for it knows what it needs. Everything at once is for personal tokens.
 pub(super) fn wanted(scope: &str) -> Option<Grants> {
-    Grants::parse_oauth2(scope)
+    let words: Vec<_> = scope.split_ascii_whitespace().collect();
+    Grants::parse_oauth2(&words.join(" "))
         .ok()
         .filter(|grants| !grants.is_everything())
 }

@@ -143,6 +143,12 @@ async fn device(client: &ActingClient, params: &Params) -> Result<Issued, Refusa
     }
 }
 
+/// RFC 7636 4.1.
+fn is_verifier(text: &str) -> bool {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    (43..=128).contains(&text.len()) && text.bytes().all(is_unreserved)
+}
+
 /// What the flow had against it.
 fn refused(ran: forge_core::Result<Answer>, done: &mut Done) -> Result<Issued, Refusal> {
     match done.fault.take() {
@@ -374,7 +380,8 @@ impl AccessTokenExtension for Flow {
             (None, verifier) => verifier.is_none(),
             (Some(challenge), verifier) => {
                 let encoded = Some(Value::private(Some(challenge.clone())));
-                let verifier = verifier.as_deref().map(Into::into);
+                let verifier = verifier.as_deref().filter(|text| is_verifier(text));
+                let verifier = verifier.map(Into::into);
                 Pkce::required().verify(encoded, verifier).is_ok()
             }
         };

@@ -4,17 +4,25 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use forge_core::{Error, Result};
 use oxide_auth::endpoint::{NormalizedParameter, QueryParameter, WebRequest, WebResponse};
 use url::{Url, form_urlencoded};
 
 /// A request's parameters.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Params {
     known: NormalizedParameter,
     seen: BTreeSet<String>,
     twice: BTreeSet<String>,
+}
+
+impl fmt::Debug for Params {
+    /// Names alone: values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.seen).finish()
+    }
 }
 
 impl Params {

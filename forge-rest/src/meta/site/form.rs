@@ -1,17 +1,20 @@
 //! What a form of a page sends.
 //!
-//! Invariant: fields are read up to the forge's limit on bodies; of a field that comes twice, the first counts.
+//! Invariant: fields are read up to the forge's limit on bodies, before anybody is asked who sends them: whoever it is must
+//! be signed in when the form is whole. Of a field that comes twice, the first counts.
 
-use axum::extract::{FromRequest, Request};
-use forge_core::Error;
+use std::fmt;
+
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
+use forge_core::{Account, Error};
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt as _, Limited};
 use url::form_urlencoded;
 
-use super::{Detour, Site};
+use super::{Detour, Site, Visitor};
+use crate::body::whole;
 
 /// The fields of a form.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -48,19 +51,65 @@ pub(crate) fn is_form(headers: &http::HeaderMap) -> bool {
 
 /// A request's body, whole.
 pub(crate) async fn body(site: &Site, body: axum::body::Body) -> forge_core::Result<bytes::Bytes> {
-    let body = Limited::new(body, site.forge.limits().body_bytes)
-        .collect()
-        .await;
-    Ok(body.map_err(|_| Error::Limit { what: "body" })?.to_bytes())
+    whole(body, site.forge.limits().body_bytes).await
 }
 
-impl FromRequest<Site> for Form {
+impl fmt::Debug for Form {
+    /// Names alone: values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().map(|(name, _)| name);
+        f.debug_set().entries(names).finish()
+    }
+}
+
+/// A form of one of our pages, and the browser that sends it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) visitor: Visitor,
+    pub(crate) form: Form,
+}
+
+impl Sent {
+    async fn read(request: Request, site: &Site) -> Result<Self, Detour> {
+        let (mut parts, sent) = request.into_parts();
+        if !is_form(&parts.headers) {
+            return Err(Error::malformed("the body is not a form").into());
+        }
+        let form = Form::parse(&body(site, sent).await?);
+        let visitor = Visitor::from_request_parts(&mut parts, site).await?;
+        Ok(Self { visitor, form })
+    }
+}
+
+impl FromRequest<Site> for Sent {
     type Rejection = Detour;
 
     async fn from_request(request: Request, site: &Site) -> Result<Self, Detour> {
-        if !is_form(request.headers()) {
-            return Err(Error::malformed("the body is not a form").into());
-        }
-        Ok(Self::parse(&body(site, request.into_body()).await?))
+        let sent = Self::read(request, site).await?;
+        sent.visitor.check(&sent.form)?;
+        Ok(sent)
+    }
+}
+
+/// A form of one of our pages, and who is signed in; others are led to sign in.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) visitor: Visitor,
+    pub(crate) account: Account,
+    pub(crate) form: Form,
+}
+
+impl FromRequest<Site> for Submitted {
+    type Rejection = Detour;
+
+    async fn from_request(request: Request, site: &Site) -> Result<Self, Detour> {
+        let Sent { visitor, form } = Sent::read(request, site).await?;
+        let account = visitor.account(site)?;
+        visitor.check(&form)?;
+        Ok(Self {
+            visitor,
+            account,
+            form,
+        })
     }
 }

@@ -14,13 +14,13 @@ use axum::response::{IntoResponse, Response};
 use forge_core::http::Body;
 use forge_core::{Error, Forge};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use minijinja::{Value, context};
 
-pub(crate) use form::Form;
+pub(crate) use form::{Form, Sent, Submitted};
 pub use templates::Templates;
 pub(crate) use visitor::{SignedIn, Visitor, add_cookie};
 
@@ -89,7 +89,11 @@ impl Site {
                 (StatusCode::BAD_REQUEST, "That did not work")
             }
             Error::Limit { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
-            Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "Try again later"),
+            Error::Unavailable(source) => {
+                let error = &**source as &dyn std::error::Error;
+                tracing::error!(error, "something needed is not reachable");
+                (StatusCode::SERVICE_UNAVAILABLE, "Try again later")
+            }
             error => {
                 tracing::error!(error = error as &dyn std::error::Error, "a page failed");
                 (
@@ -98,7 +102,12 @@ impl Site {
                 )
             }
         };
-        self.message(status, title, &reasons(error))
+        let mut page = self.message(status, title, &reasons(error));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = page.headers_mut();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        page
     }
 
     /// A page with a few lines of text.

@@ -12,7 +12,7 @@ use minijinja::{Environment, Value, context};
 use sha2::{Digest as _, Sha256};
 
 /// Ours, by name.
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 10] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("message.html", include_str!("templates/message.html")),
     ("login.html", include_str!("templates/login.html")),
@@ -22,6 +22,7 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("register.html", include_str!("templates/register.html")),
     ("secret.html", include_str!("templates/secret.html")),
     ("confirm.html", include_str!("templates/confirm.html")),
+    ("signed_in.html", include_str!("templates/signed_in.html")),
 ];
 const STYLE: &str = include_str!("templates/style.css");
 

@@ -3,6 +3,7 @@
 //! Invariant: a form counts if it carries what a page gave this browser for this user, and comes from this site as far as
 //! the browser says where it comes from. Who may do what is not decided here.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
@@ -13,7 +14,7 @@ use forge_core::{Account, Caller, Error, Identity};
 use http::header::{HOST, ORIGIN, SET_COOKIE};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Detour, Form, Site};
@@ -23,7 +24,6 @@ use crate::caller::address;
 const COOKIE_NAME: &str = "forge_form";
 
 /// A browser, and who is signed in with it, if anybody.
-#[derive(Debug)]
 pub(crate) struct Visitor {
     pub(crate) caller: Option<Caller>,
     pub(crate) address: Option<IpAddr>,
@@ -33,6 +33,15 @@ pub(crate) struct Visitor {
     is_new: bool,
     /// Whether the request comes from this site, as far as the browser says.
     is_from_here: bool,
+}
+
+impl fmt::Debug for Visitor {
+    /// Without its cookies.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitor")
+            .field("caller", &self.caller)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Visitor {
@@ -46,7 +55,9 @@ impl Visitor {
 
     fn login(&self, site: &Site) -> forge_core::Result<Detour> {
         let here = self.parts.uri.path_and_query();
-        let here = site.path(here.map_or("/", |here| here.as_str()));
+        let here = here.filter(|_| self.parts.method == Method::GET);
+        // What a form was sent to is no page to come back to.
+        let here = site.path(here.map_or("/oauth2", |here| here.as_str()));
         Ok(Detour::To(match site.forge.identity() {
             Identity::Nobody => return Err(Error::NotFound),
             Identity::Host(host) => host.login_url(&here),

@@ -6,7 +6,7 @@
 use forge_core::oauth::{NewToken, RefreshToken, Refreshed, SecretHash, Token, TokenOrigin};
 use forge_core::users::User;
 use forge_core::{AuthorizationId, Error, Page, Paged, Result, Timestamp, TokenId, UserId};
-use sea_orm::sea_query::{Expr, SelectStatement};
+use sea_orm::sea_query::{Expr, LockType, SelectStatement};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _,
     QueryFilter as _, UpdateMany,
@@ -16,7 +16,7 @@ use super::{authorizations, bytes, grants, grants_text};
 use crate::entity::tokens::{ActiveModel, Column, Entity, Model};
 use crate::entity::{Micros, refresh_tokens, users};
 use crate::error::{failed, refused, unreadable};
-use crate::sql::users::user;
+use crate::sql::users::{hold, user as user_of};
 use crate::sql::{page, paged};
 
 pub(super) async fn by_hash(
@@ -42,7 +42,7 @@ pub(super) async fn by_hash(
         is_halted,
         ..token(found)?
     };
-    Ok(Some((token, user(owner)?)))
+    Ok(Some((token, user_of(owner)?)))
 }
 
 pub(super) async fn personal(
@@ -89,6 +89,8 @@ pub(super) async fn insert(
     origin: &TokenOrigin,
     now: Timestamp,
 ) -> Result<Token> {
+    // The user before the authorization: whoever deletes both takes them in that order.
+    hold(tx, user, LockType::Share).await?;
     if let Some(authorization) = origin.authorization {
         let held = authorizations::hold(tx, authorization).await?;
         held.ok_or(Error::NotFound)?;
