@@ -10,6 +10,7 @@ mod host;
 mod login;
 mod sessions;
 mod suspension;
+mod sweep;
 mod tokens;
 
 use http::Method;
