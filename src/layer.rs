@@ -201,7 +201,10 @@ impl Mounts {
                 plugin: false,
             });
         }
-        if is_metadata(path, meta.prefix()) && meta::claims(METADATA, self.forge.identity()) {
+        if is_metadata(path, meta.prefix())
+            && (!by_host || is_for(meta))
+            && meta::claims(METADATA, self.forge.identity())
+        {
             return Some(Claim {
                 routes: &self.meta,
                 prefix: 0,

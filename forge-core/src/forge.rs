@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::mailer::Mailer;
 use crate::objects::GitBackend;
 use crate::plugin::Plugin;
-use crate::sessions::Attempts;
+use crate::sessions::{self, Attempts};
 use crate::store::Store;
 use crate::{Error, Result};
 
@@ -60,6 +60,7 @@ struct Inner {
     wake: Notify,
     live_pushes: Mutex<HashSet<Uuid>>,
     import_places: Semaphore,
+    password_places: Semaphore,
     attempts: Attempts,
 }
 
@@ -101,6 +102,7 @@ impl Forge {
             wake: Notify::new(),
             live_pushes: Mutex::new(HashSet::new()),
             import_places: Semaphore::new(imports::AT_ONCE),
+            password_places: Semaphore::new(sessions::hashes_at_once()),
             attempts: Attempts::default(),
         })))
     }
@@ -173,7 +175,12 @@ impl Forge {
         &self.0.import_places
     }
 
-    /// Who has guessed wrong lately, in this process.
+    /// Who hashes a password in this process holds one.
+    pub(crate) fn password_places(&self) -> &Semaphore {
+        &self.0.password_places
+    }
+
+    /// Who has tried what lately, in this process.
     pub(crate) fn attempts(&self) -> &Attempts {
         &self.0.attempts
     }

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _, future::BoxFuture};
-use http::{Request, Response};
+use http::header::COOKIE;
+use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use tower::util::BoxCloneSyncService;
@@ -159,6 +160,29 @@ impl Origin {
         self.url.host_str().unwrap_or_default()
     }
 
+    /// Whether it is reached over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// Whether a browser that is at this origin calls it so in an `Origin` header (RFC 6454 6.2).
+    #[must_use]
+    pub fn is_called(&self, text: &str) -> bool {
+        text == self.url.origin().ascii_serialization()
+    }
+
+    /// What a cookie of this origin is called. Over TLS, the prefix keeps other hosts and plain connections from setting
+    /// one (RFC 6265bis 4.1.3.2).
+    #[must_use]
+    pub fn cookie_name(&self, name: &str) -> String {
+        if self.is_secure() {
+            format!("__Host-{name}")
+        } else {
+            name.to_owned()
+        }
+    }
+
     /// The absolute URL of a path below this origin. `path` starts with a slash and is escaped already.
     #[must_use]
     pub fn url_of(&self, path: &str) -> String {
@@ -191,5 +215,51 @@ impl FromStr for Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.url.as_str().trim_end_matches('/'))
+    }
+}
+
+/// The value of a cookie that a browser sends.
+#[must_use]
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let texts = headers.get_all(COOKIE).iter();
+    let texts = texts.filter_map(|header| header.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';'));
+    pairs.find_map(|pair| {
+        let (known, value) = pair.trim().split_once('=')?;
+        (known == name).then_some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        text.parse().expect("an origin")
+    }
+
+    #[test]
+    fn a_browser_calls_an_origin_by_scheme_host_and_port() {
+        let ours = origin("https://forge.example:443/meta");
+        assert!(ours.is_called("https://forge.example"));
+        for other in [
+            "http://forge.example",
+            "https://forge.example:8443",
+            "https://forge.example.evil.example",
+            "https://forge.example/meta",
+            "null",
+            "",
+        ] {
+            assert!(!ours.is_called(other), "{other}");
+        }
+        assert!(origin("http://[::1]:8080").is_called("http://[::1]:8080"));
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let text = "a=1; forge_form=x; b=2".parse().expect("a value");
+        let headers = HeaderMap::from_iter([(COOKIE, text)]);
+        assert_eq!(cookie(&headers, "forge_form"), Some("x"));
+        assert_eq!(cookie(&headers, "form"), None);
     }
 }

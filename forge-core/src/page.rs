@@ -15,6 +15,14 @@ pub struct Page {
     pub size: u64,
 }
 
+impl Page {
+    /// No entries: how many there are is all that is wanted.
+    pub const COUNT: Self = Self {
+        start: None,
+        size: 0,
+    };
+}
+
 impl Default for Page {
     fn default() -> Self {
         Self {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a header that is there but not understood is refused, never taken for an anonymous request.
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use forge_core::http::Peer;
 use forge_core::{Caller, Credentials, Error, Forge};
@@ -35,8 +37,12 @@ pub async fn authenticate(
         (Some(_), Some(_)) => return Err(Error::Unauthenticated),
     };
     let caller = forge.authenticate(credentials).await?;
-    let peer = extensions.get::<Peer>();
-    Ok(caller.from_address(peer.map(|peer| peer.0)))
+    Ok(caller.from_address(address(extensions)))
+}
+
+/// Where a request comes from, if that is known.
+pub(crate) fn address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.0)
 }
 
 /// The token in a header's value.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::{Caller, ManageRepo, Mode, ReadRepo, Scope};
-use crate::audit::NewEntry;
 use crate::repos::Repository;
 use crate::store::Tx;
 use crate::users::User;
@@ -47,12 +46,9 @@ impl Account {
         action: &'static str,
         details: impl Into<Option<String>>,
     ) -> Result<()> {
-        let new = NewEntry {
-            ip: self.caller.address(),
-            action,
-            details: details.into(),
-        };
-        tx.insert_audit(self.user.id, &new, self.forge().now())
+        let from = self.caller.address();
+        self.forge()
+            .note(tx, self.user.id, from, action, details)
             .await
     }
 

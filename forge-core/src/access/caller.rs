@@ -54,7 +54,7 @@ impl Forge {
             Credentials::Token(text) => {
                 let found = self.store().token_by_hash(&SecretHash::of(text)).await?;
                 let (token, user) = found.ok_or(Error::Unauthenticated)?;
-                if token.expires <= self.now() {
+                if token.expires <= self.now() || token.is_halted {
                     return Err(Error::Unauthenticated);
                 }
                 self.note_token_use(&token).await?;

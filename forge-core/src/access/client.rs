@@ -1,7 +1,9 @@
 //! A client that has proved who it is.
 //!
-//! Invariant: an [`ActingClient`] is in force and has shown its secret, or has none. It acts for nobody by itself: what
+//! Invariant: an [`ActingClient`] is in force, so is its owner's account, and it has shown its secret or has none. It acts for nobody by itself: what
 //! it may see of users is what their authorizations gave it.
+
+use std::net::IpAddr;
 
 use subtle::ConstantTimeEq as _;
 
@@ -14,13 +16,15 @@ use crate::{Error, Forge, Result};
 pub struct ActingClient {
     forge: Forge,
     client: Client,
+    /// Where the request comes from, if that is known.
+    peer: Option<IpAddr>,
 }
 
 impl Forge {
     /// Finds out which client is calling. A client without a secret must not show one.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] if there is no such client, it was revoked, or the secret is not its own.
+    /// [`Error::Unauthenticated`] if there is no such client in force, or the secret is not its own.
     pub async fn authenticate_client(
         &self,
         id: &ClientId,
@@ -32,23 +36,32 @@ impl Forge {
         let expected = client.as_ref().and_then(|client| client.secret);
         let unlike = expected.unwrap_or(SecretHash([0; 32]));
         let is_equal = bool::from(shown.0.ct_eq(&unlike.0));
-        let client = client.ok_or(Error::Unauthenticated)?;
         let is_proved = match (expected, secret) {
             (Some(_), Some(_)) => is_equal,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if !is_proved || client.revoked.is_some() {
-            return Err(Error::Unauthenticated);
-        }
+        let client = self.in_force(client).await?;
+        let client = client.filter(|_| is_proved);
         Ok(ActingClient {
             forge: self.clone(),
-            client,
+            client: client.ok_or(Error::Unauthenticated)?,
+            peer: None,
         })
     }
 }
 
 impl ActingClient {
+    /// The same client, known to call from this address.
+    pub fn from_address(self, peer: Option<IpAddr>) -> Self {
+        Self { peer, ..self }
+    }
+
+    /// The address of whoever is calling, if it is known.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
     /// Which one it is.
     #[must_use]
     pub fn client(&self) -> &Client {

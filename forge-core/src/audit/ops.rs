@@ -1,10 +1,13 @@
 //! What is done with the account's log.
 
+use std::net::IpAddr;
+
 use chrono::TimeDelta;
 
-use super::Entry;
+use super::{Entry, MAX_DETAILS, NewEntry};
 use crate::access::{Account, Mode, Scope};
-use crate::{Forge, Page, Paged, Result};
+use crate::store::Tx;
+use crate::{Forge, Page, Paged, Result, UserId};
 
 /// How long after its end a session, a token or a code is still told from one that never was.
 const GRACE: TimeDelta = TimeDelta::days(1);
@@ -21,6 +24,28 @@ impl Account {
 }
 
 impl Forge {
+    /// Writes a line into an account's log, in the transaction of what it tells of. `from` is the address of whoever did
+    /// it; what is done here by an operator has none.
+    pub(crate) async fn note(
+        &self,
+        tx: &mut dyn Tx,
+        user: UserId,
+        from: Option<IpAddr>,
+        action: &'static str,
+        details: impl Into<Option<String>>,
+    ) -> Result<()> {
+        let mut details: Option<String> = details.into();
+        if let Some(details) = &mut details {
+            details.truncate(details.floor_char_boundary(MAX_DETAILS));
+        }
+        let new = NewEntry {
+            ip: from,
+            action,
+            details,
+        };
+        tx.insert_audit(user, &new, self.now()).await
+    }
+
     /// Removes what is kept for a while only: lines of the log, and what has ended of sessions and tokens.
     pub(crate) async fn purge(&self) -> Result<()> {
         let now = self.now();

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::{DeployKey, Fingerprint, PublicKey, SshKey};
 use crate::access::{Account, Caller, ManageRepo, Mode, Scope, System};
-use crate::audit::NewEntry;
 use crate::events::EventKind;
 use crate::ids::{DeployKeyId, KeyId, UserId};
 use crate::names::UserName;
@@ -41,11 +40,11 @@ impl Account {
     /// has 256 keys.
     pub async fn add_ssh_key(&self, key: &PublicKey) -> Result<SshKey> {
         self.require(Scope::SshKeys, Mode::Write)?;
-        let count = Page {
-            start: None,
-            size: 0,
-        };
-        let keys = self.forge().store().ssh_keys(self.user().id, count).await?;
+        let keys = self
+            .forge()
+            .store()
+            .ssh_keys(self.user().id, Page::COUNT)
+            .await?;
         if keys.total >= MAX_KEYS {
             let reason = "an account may have at most 256 SSH keys";
             return Err(Error::invalid("ssh-key", reason));
@@ -207,12 +206,10 @@ async fn add(
     }
     let now = forge.now();
     let added = tx.insert_ssh_key(user, key, now).await?;
-    let entry = NewEntry {
-        ip: address,
-        action: "SSH key added",
-        details: Some(format!("SSH key {} added", key.md5())),
-    };
-    tx.insert_audit(user, &entry, now).await?;
+    let details = format!("SSH key {} added", key.md5());
+    forge
+        .note(&mut *tx, user, address, "SSH key added", details)
+        .await?;
     tx.emit(forge.event(EventKind::SshKeyAdded(added.clone()))?)
         .await?;
     tx.commit().await?;

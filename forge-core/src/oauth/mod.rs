@@ -46,6 +46,8 @@ pub struct Token {
     pub is_legacy: bool,
     /// Under what a client got it; `None` for a personal token.
     pub authorization: Option<AuthorizationId>,
+    /// Whether whoever registered that client is suspended: it means nobody for as long.
+    pub is_halted: bool,
 }
 
 /// A token to make.
@@ -85,6 +87,17 @@ pub struct Authorization {
     pub created: Timestamp,
     /// When it was ended, by the user, the client or an abuse; `None` while it holds.
     pub ended: Option<Timestamp>,
+}
+
+/// A refresh token, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// What it belongs to, ended or not.
+    pub authorization: Authorization,
+    /// From when on it is worth nothing.
+    pub expires: Timestamp,
+    /// Whether it was spent.
+    pub is_spent: bool,
 }
 
 /// A refresh token that was shown.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     Authorization, Client, ClientId, Device, DeviceState, NewClient, NewCode, NewDevice, NewToken,
-    Redeemed, Refreshed, SecretHash, Token, TokenOrigin,
+    Redeemed, RefreshToken, Refreshed, SecretHash, Token, TokenOrigin,
 };
 use crate::access::Grants;
 use crate::clock::Timestamp;
@@ -36,13 +36,12 @@ pub trait OauthReads: Send + Sync {
         user: UserId,
         page: Page,
     ) -> Result<Paged<(Authorization, Client)>>;
-    /// To which authorization, ended or not, a refresh token belongs that has not expired, spent or not, and when it
-    /// expires.
+    /// The refresh token of that hash, if it has not expired.
     async fn refresh_token(
         &self,
         hash: &SecretHash,
         now: Timestamp,
-    ) -> Result<Option<(Authorization, Timestamp)>>;
+    ) -> Result<Option<RefreshToken>>;
     /// The device of that user code, expired or not, with its client.
     async fn device_by_user_code(&self, code: &SecretHash) -> Result<Option<(Device, Client)>>;
 }
@@ -60,15 +59,8 @@ pub trait OauthWrites: Send {
         origin: &TokenOrigin,
         now: Timestamp,
     ) -> Result<Token>;
-    /// Ends a token's life at `now`, if it lasts longer.
-    async fn expire_token(&mut self, id: TokenId, now: Timestamp) -> Result<()>;
-    /// Ends the life of a user's personal token. `false` if the user has no such token that lasts longer.
-    async fn expire_personal_token(
-        &mut self,
-        user: UserId,
-        id: TokenId,
-        now: Timestamp,
-    ) -> Result<bool>;
+    /// Ends a token's life at `now`; the token as it was. `None` if there is none that lasts longer.
+    async fn expire_token(&mut self, id: TokenId, now: Timestamp) -> Result<Option<Token>>;
     /// Notes that a token was shown.
     async fn touch_token(&mut self, id: TokenId, now: Timestamp) -> Result<()>;
 
@@ -112,12 +104,14 @@ pub trait OauthWrites: Send {
     async fn end_authorization(&mut self, id: AuthorizationId, now: Timestamp) -> Result<bool>;
     /// The same for all authorizations of a client.
     async fn end_authorizations_of(&mut self, client: ClientRow, now: Timestamp) -> Result<()>;
-    /// The same for what a user let a client do earlier than in this authorization.
+    /// The same for what a user let a client do earlier than in this authorization, but for the latest `keep` of it. How many
+    /// have ended by it.
     async fn end_earlier_authorizations(
         &mut self,
         than: &Authorization,
+        keep: usize,
         now: Timestamp,
-    ) -> Result<()>;
+    ) -> Result<usize>;
 
     /// Adds a refresh token. [`crate::Error::NotFound`] if there is no such authorization.
     async fn insert_refresh_token(

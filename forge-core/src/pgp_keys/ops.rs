@@ -41,11 +41,7 @@ impl Account {
         self.require(Scope::PgpKeys, Mode::Write)?;
         let (forge, user) = (self.forge(), self.user());
         let mut tx = forge.store().begin().await?;
-        let count = Page {
-            start: None,
-            size: 0,
-        };
-        if tx.pgp_keys(user.id, count).await?.total >= MAX_KEYS {
+        if tx.pgp_keys(user.id, Page::COUNT).await?.total >= MAX_KEYS {
             let reason = "an account may have at most 64 PGP keys";
             return Err(Error::invalid("pgp-key", reason));
         }

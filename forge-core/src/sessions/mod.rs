@@ -5,13 +5,15 @@
 
 mod attempts;
 mod ops;
+mod password;
 mod store;
 
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 
-pub(crate) use attempts::Attempts;
+pub(crate) use attempts::{Attempts, neighbourhood};
 pub use ops::{COOKIE_NAME, SignIn};
+pub(crate) use password::at_once as hashes_at_once;
 pub use store::{SessionReads, SessionWrites};
 
 /// A browser that is signed in.

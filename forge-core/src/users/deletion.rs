@@ -56,8 +56,9 @@ impl Forge {
     async fn begin_deletion(&self, user: &User, heir: Option<UserId>) -> Result<()> {
         let now = self.now();
         let mut tx = self.store().begin().await?;
-        tx.set_suspension(user.id, Some(NOTICE), now).await?;
         let user = user.id;
+        tx.set_suspension(user, Some(NOTICE), now).await?;
+        tx.delete_sessions(user).await?;
         tx.enqueue(NewJob {
             run_at: now,
             // Whoever asks twice is deleted once; what becomes of the repositories stays as it was said first.

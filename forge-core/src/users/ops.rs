@@ -68,6 +68,14 @@ async fn ensure(forge: &Forge, new: &NewUser) -> Result<User> {
     let mut tx = store.begin().await?;
     match tx.insert_user(new, forge.now()).await {
         Ok(user) => {
+            let name = user.name.canonical();
+            let details = match &user.email {
+                Some(email) => format!("registered {name} ({email})"),
+                None => format!("registered {name}"),
+            };
+            forge
+                .note(&mut *tx, user.id, None, "account registered", details)
+                .await?;
             tx.commit().await?;
             Ok(user)
         }
@@ -89,7 +97,8 @@ impl System {
         ensure(self.forge(), new).await
     }
 
-    /// Suspends a user with a notice, or with `None` lifts the suspension; effective on the next request.
+    /// Suspends a user with a notice, which also signs them out everywhere, or with `None` lifts the suspension; effective
+    /// on the next request.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such user.
@@ -98,6 +107,17 @@ impl System {
         let user = store.user_by_name(name).await?.ok_or(Error::NotFound)?;
         let mut tx = store.begin().await?;
         tx.set_suspension(user.id, notice, self.forge().now())
+            .await?;
+        let action = match notice {
+            Some(_) => "account suspended",
+            None => "suspension lifted",
+        };
+        if notice.is_some() {
+            tx.delete_sessions(user.id).await?;
+        }
+        let details = notice.map(ToOwned::to_owned);
+        self.forge()
+            .note(&mut *tx, user.id, None, action, details)
             .await?;
         tx.commit().await
     }

@@ -10,7 +10,6 @@ use url::Url;
 
 use super::{ProfileChange, User};
 use crate::access::{Account, Mode, Scope};
-use crate::audit::NewEntry;
 use crate::events::EventKind;
 use crate::mailer::Mail;
 use crate::oauth::{Secret, SecretHash};
@@ -24,6 +23,8 @@ const MAX_BIO: usize = 4096;
 const SCHEMES: [&str; 5] = ["http", "https", "gopher", "gemini", "finger"];
 /// What the codes begin with that are mailed to a new address.
 const CODE_PREFIX: &str = "forge_email_";
+/// How many mails of that kind an account may have sent in a quarter of an hour.
+const MAILS: u32 = 5;
 /// How long a code waits for its way back.
 const CODE_LIFE: TimeDelta = TimeDelta::hours(24);
 
@@ -161,6 +162,7 @@ impl Account {
         let id = self.user().id;
         let mut user = tx.user(id).await?.ok_or(Error::NotFound)?;
         let (change, email) = edit.against(&user);
+        let mails = format!("mails to confirm of {id}");
         let mut faults = match edit.check() {
             Err(Error::Invalid(faults)) => faults,
             outcome => outcome.map(|()| Vec::new())?,
@@ -171,6 +173,8 @@ impl Account {
             let other = tx.user_by_email(email).await?;
             let why = if forge.mailer().is_none() {
                 Some("cannot be changed: mail is not sent here")
+            } else if forge.attempts().wait(&mails, MAILS, forge.now()).is_some() {
+                Some("was changed too often: try again in a quarter of an hour")
             } else {
                 other.map(|_| "is another account's")
             };
@@ -200,6 +204,7 @@ impl Account {
             let details = format!("{} => {email}", old.as_deref().unwrap_or("none"));
             self.note(&mut *tx, "Email change requested", details)
                 .await?;
+            forge.attempts().fail(&mails, now);
             parked = Some((email, code));
         }
         tx.commit().await?;
@@ -257,12 +262,9 @@ impl Forge {
             return Err(Error::forbidden("this account is suspended"));
         }
         let old = before.email.as_deref().unwrap_or("none");
-        let entry = NewEntry {
-            ip: from,
-            action: "email updated",
-            details: Some(format!("{old} became {new}")),
-        };
-        tx.insert_audit(before.id, &entry, now).await?;
+        let details = format!("{old} became {new}");
+        self.note(&mut *tx, before.id, from, "email updated", details)
+            .await?;
         let user = tx.user(before.id).await?.ok_or(Error::NotFound)?;
         tx.emit(self.event(EventKind::ProfileUpdated(user.clone()))?)
             .await?;

@@ -42,7 +42,8 @@ async fn sign_in(
     visitor.check(&form)?;
     let (name, password) = (form.text("username"), form.text("password"));
     let name = name.trim().trim_start_matches('~');
-    match site.forge.sign_in(name, password, visitor.address).await? {
+    let (request, address) = (&visitor.parts, visitor.address);
+    match site.forge.sign_in(request, name, password, address).await? {
         SignIn::Done(cookie, session) => {
             let mut response = see_other(&destination(&site, form.text("return_to")));
             let seconds = (session.expires - session.created).num_seconds();

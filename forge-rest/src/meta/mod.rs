@@ -31,9 +31,11 @@ use crate::git::{App, version};
 use crate::table::{Endpoint, Table};
 use crate::time::TimestampStyle;
 
+/// Where programs look for what an OAuth server can do.
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 /// Addresses that programs in browsers may ask, too, as on meta.sr.ht.
 const SHARED: [&str; 4] = [
-    "/.well-known/oauth-authorization-server",
+    METADATA,
     "/oauth2/access-token",
     "/oauth2/introspect",
     "/oauth2/revoke",
@@ -48,7 +50,7 @@ pub fn routes(forge: Forge, time: TimestampStyle, templates: Templates) -> Route
     Routes::new(service_fn(move |request: Request<Body>| {
         let path = request.uri().path();
         let is_page = claims(path, site.forge.identity());
-        let is_shared = SHARED.contains(&path);
+        let is_shared = SHARED.contains(&path) || path.starts_with(METADATA);
         let routes = if is_page { pages.clone() } else { api.clone() };
         let site = site.clone();
         async move {
@@ -79,13 +81,7 @@ pub fn claims(path: &str, identity: &Identity) -> bool {
         let rest = path.strip_prefix(root);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    [
-        "/oauth",
-        "/oauth2",
-        "/.well-known/oauth-authorization-server",
-    ]
-    .into_iter()
-    .any(is_below)
+    ["/oauth", "/oauth2", METADATA].into_iter().any(is_below)
         || path == "/profile/confirm-email"
         || (matches!(identity, Identity::Passwords) && matches!(path, "/login" | "/logout"))
 }

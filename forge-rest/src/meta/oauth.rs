@@ -16,6 +16,7 @@ use url::Url;
 
 use super::oauth2::{Question, consent_page, decision};
 use super::site::{Detour, Form, SignedIn, Site, Visitor, form, see_other};
+use crate::caller::address;
 use crate::error::Failure;
 use crate::table::Table;
 use crate::time::TimestampStyle;
@@ -105,10 +106,11 @@ impl Asked {
 async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Response, Detour> {
     let query = visitor.parts.uri.query().unwrap_or_default();
     let asked = Asked::read(&site, &Form::parse(query.as_bytes())).await?;
+    // Nobody is sent anywhere before they are signed in.
+    let account = visitor.account(&site)?;
     let Some(grants) = &asked.grants else {
         return asked.bad_scope(&site);
     };
-    let account = visitor.account(&site)?;
     let action = site.path(&format!("/oauth/authorize?{query}"));
     let uri = asked.client.redirect_uri.as_str();
     let page = consent_page(
@@ -189,7 +191,7 @@ async fn exchange(State(site): State<Site>, request: Request) -> Result<Response
     let id = id.parse().map_err(|_| refused())?;
     let client = match site.forge.authenticate_client(&id, Some(&secret)).await {
         Err(Error::Unauthenticated) => return Err(refused().into()),
-        outcome => outcome?,
+        outcome => outcome?.from_address(address(&parts.extensions)),
     };
     let redeemed = match client.client().kind {
         ClientKind::Legacy => client.redeem(&code).await?,

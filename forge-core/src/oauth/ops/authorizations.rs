@@ -9,8 +9,10 @@ use super::super::{
 use super::tokens::new_text;
 use crate::access::{Account, ActingClient, Grants};
 use crate::clock::Timestamp;
+use crate::ids::AuthorizationId;
+use crate::store::Tx;
 use crate::users::User;
-use crate::{Error, Result};
+use crate::{Error, Result, UserId};
 
 /// How long a code lives (RFC 6749 4.1.2 recommends ten minutes at most).
 const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
@@ -20,6 +22,8 @@ const EXCHANGE_LIFE: TimeDelta = TimeDelta::minutes(15);
 const ACCESS_LIFE: TimeDelta = TimeDelta::days(1);
 /// How long a refresh token lives, unless it is used.
 const REFRESH_LIFE: TimeDelta = TimeDelta::days(366);
+/// How many authorizations a user has given a client at once, one for each machine say: the oldest ends for the next.
+const AT_ONCE: usize = 16;
 /// How long a token of the older scheme lives.
 const LEGACY_LIFE: TimeDelta = TimeDelta::days(365);
 
@@ -108,12 +112,14 @@ impl ActingClient {
         let code = match tx.redeem_code(&SecretHash::of(code), now).await? {
             Redeemed::Unknown => return Ok(None),
             Redeemed::Reused(authorization) => {
-                tx.end_authorization(authorization, now).await?;
+                self.end(&mut *tx, authorization, "a code was used twice")
+                    .await?;
                 None
             }
             Redeemed::Fresh(code) if code.code.client == self.client().id => Some(*code),
             Redeemed::Fresh(code) => {
-                tx.end_authorization(code.authorization.id, now).await?;
+                let why = "another application showed its code";
+                self.end(&mut *tx, code.authorization.id, why).await?;
                 None
             }
         };
@@ -127,9 +133,34 @@ impl ActingClient {
     /// Those of the store.
     pub async fn discard(&self, authorization: &Authorization) -> Result<()> {
         let mut tx = self.forge().store().begin().await?;
-        tx.end_authorization(authorization.id, self.forge().now())
-            .await?;
+        let why = "its code was shown with other parameters";
+        self.end(&mut *tx, authorization.id, why).await?;
         tx.commit().await
+    }
+
+    /// Ends an authorization, be it another client's, and writes into its user's log why.
+    async fn end(&self, tx: &mut dyn Tx, id: AuthorizationId, why: &str) -> Result<()> {
+        let Some((ended, client)) = tx.authorization(id).await? else {
+            return Ok(());
+        };
+        if !tx.end_authorization(id, self.forge().now()).await? {
+            return Ok(());
+        }
+        self.note_end(tx, ended.user, &client, why).await
+    }
+
+    async fn note_end(
+        &self,
+        tx: &mut dyn Tx,
+        user: UserId,
+        client: &Client,
+        why: &str,
+    ) -> Result<()> {
+        let details = format!("{} ({}): {why}", client.name, client.client_id);
+        let (forge, from) = (self.forge(), self.address());
+        forge
+            .note(tx, user, from, end_action(client.kind), details)
+            .await
     }
 
     /// The first tokens of an authorization.
@@ -140,16 +171,27 @@ impl ActingClient {
         let forge = self.forge();
         self.check_standing(authorization).await?;
         let mut tx = forge.store().begin().await?;
-        if self.client().kind == ClientKind::Legacy {
-            // One token for each user and client, as on meta.sr.ht: the newest.
-            tx.end_earlier_authorizations(authorization, forge.now())
-                .await?;
-        }
+        self.make_room(&mut *tx, authorization).await?;
         let issued = self
             .insert(&mut *tx, authorization, authorization.grants.clone())
             .await?;
         tx.commit().await?;
         Ok(issued)
+    }
+
+    /// Ends what the same user let this client do before, beyond what may be at once.
+    pub(super) async fn make_room(&self, tx: &mut dyn Tx, newest: &Authorization) -> Result<()> {
+        let keep = match self.client().kind {
+            // One token for each user and client, as on meta.sr.ht: the newest.
+            ClientKind::Legacy => 0,
+            ClientKind::Public | ClientKind::Confidential => AT_ONCE - 1,
+        };
+        let now = self.forge().now();
+        if tx.end_earlier_authorizations(newest, keep, now).await? > 0 {
+            self.note_end(tx, newest.user, self.client(), "another was given")
+                .await?;
+        }
+        Ok(())
     }
 
     /// The authorization that a refresh token belongs to, if it is this client's; the token is not spent by that.
@@ -159,7 +201,7 @@ impl ActingClient {
     pub async fn authorization_of(&self, refresh: &str) -> Result<Option<Authorization>> {
         let (store, now) = (self.forge().store(), self.forge().now());
         let found = store.refresh_token(&SecretHash::of(refresh), now).await?;
-        let found = found.map(|(authorization, _)| authorization);
+        let found = found.map(|found| found.authorization);
         Ok(found.filter(|found| found.client == self.client().id))
     }
 
@@ -167,12 +209,18 @@ impl ActingClient {
     /// that was spent before ends its authorization, and is `None`.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] if its user is suspended.
+    /// [`Error::Forbidden`] if its user is suspended; [`Error::Invalid`] on field `scope` for more than was granted, and then
+    /// it is not spent.
     pub async fn refresh(&self, refresh: &str, grants: Option<&Grants>) -> Result<Option<Issued>> {
         let Some(known) = self.authorization_of(refresh).await? else {
             return Ok(None);
         };
         self.check_standing(&known).await?;
+        let grants = grants.unwrap_or(&known.grants).clone();
+        if !known.grants.cover(&grants) {
+            let reason = "scope must not hold more than was granted before";
+            return Err(Error::invalid("scope", reason));
+        }
         let now = self.forge().now();
         let mut tx = self.forge().store().begin().await?;
         let authorization = match tx
@@ -181,14 +229,13 @@ impl ActingClient {
         {
             Refreshed::Unknown => return Ok(None),
             Refreshed::Reused(authorization) => {
-                tx.end_authorization(authorization, now).await?;
+                let why = "a refresh token was used twice";
+                self.end(&mut *tx, authorization, why).await?;
                 tx.commit().await?;
                 return Ok(None);
             }
             Refreshed::Spent(authorization) => authorization,
         };
-        let grants = grants.filter(|wanted| authorization.grants.cover(wanted));
-        let grants = grants.unwrap_or(&authorization.grants).clone();
         let issued = self.insert(&mut *tx, &authorization, grants).await?;
         tx.commit().await?;
         Ok(Some(issued))
@@ -210,10 +257,12 @@ impl ActingClient {
                 expires: token.expires,
             }));
         }
-        let Some((authorization, expires)) = store.refresh_token(&hash, now).await? else {
+        let Some(found) = store.refresh_token(&hash, now).await? else {
             return Ok(None);
         };
-        if authorization.client != self.client().id || authorization.ended.is_some() {
+        let (authorization, expires) = (found.authorization, found.expires);
+        let is_ours = authorization.client == self.client().id;
+        if !is_ours || authorization.ended.is_some() || found.is_spent {
             return Ok(None);
         }
         let user = store.user(authorization.user).await?;
@@ -239,10 +288,11 @@ impl ActingClient {
         let mut tx = store.begin().await?;
         if let Some((token, _)) = token {
             tx.expire_token(token.id, now).await?;
-        } else if let Some((authorization, _)) = refresh
-            && authorization.client == self.client().id
+        } else if let Some(refresh) = refresh
+            && refresh.authorization.client == self.client().id
         {
-            tx.end_authorization(authorization.id, now).await?;
+            let why = "the application gave it back";
+            self.end(&mut *tx, refresh.authorization.id, why).await?;
         } else {
             return Ok(());
         }
@@ -272,7 +322,7 @@ impl ActingClient {
 
     pub(super) async fn insert(
         &self,
-        tx: &mut dyn crate::store::Tx,
+        tx: &mut dyn Tx,
         authorization: &Authorization,
         grants: Grants,
     ) -> Result<Issued> {
@@ -312,6 +362,14 @@ impl ActingClient {
             grants,
             refresh,
         })
+    }
+}
+
+/// How the log calls the end of what a user has let a client of that kind do.
+pub(super) fn end_action(kind: ClientKind) -> &'static str {
+    match kind {
+        ClientKind::Legacy => "revoked oauth tokens",
+        ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 grant revoked",
     }
 }
 

@@ -1,11 +1,15 @@
 //! What is done with clients: registered and revoked by users, on pages.
 
-use url::Url;
+use std::net::IpAddr;
+
+use url::{Host, Url};
 
 use super::super::{Authorization, Client, ClientId, ClientKind, NewClient, Secret};
-use crate::access::Account;
+use super::authorizations::end_action;
+use crate::access::{Account, System};
 use crate::ids::AuthorizationId;
-use crate::{Error, FieldError, Forge, Page, Paged, Result};
+use crate::store::Tx;
+use crate::{Error, FieldError, Forge, Page, Paged, Result, UserId};
 
 /// The longest name, address and description, in characters (meta.sr.ht's limits).
 const MAX_NAME: usize = 256;
@@ -14,13 +18,60 @@ const MAX_DESCRIPTION: usize = 1024;
 const MAX_CLIENTS: u64 = 256;
 
 impl Forge {
-    /// The client of that name; `None` if there is none or it was revoked. Public: it is what its users are told.
+    /// The client of that name; `None` if there is none in force. Public: it is what its users are told.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn client(&self, id: &ClientId) -> Result<Option<Client>> {
         let client = self.store().client(id).await?;
-        Ok(client.filter(|client| client.revoked.is_none()))
+        self.in_force(client).await
+    }
+
+    /// The client, if it was not revoked and whoever registered it is in good standing. What does not exist takes as long
+    /// to find out as what is not in force.
+    pub(crate) async fn in_force(&self, client: Option<Client>) -> Result<Option<Client>> {
+        let owner = client.as_ref().map_or(UserId(0), |client| client.owner);
+        let owner = self.store().user(owner).await?;
+        let is_good = owner.is_some_and(|owner| owner.suspended.is_none());
+        Ok(client.filter(|client| client.revoked.is_none() && is_good))
+    }
+
+    /// Ends a client of that owner and all that users have let it do, and writes so into the owner's log. `None` if there is
+    /// no such client.
+    async fn end_client(
+        &self,
+        tx: &mut dyn Tx,
+        owner: UserId,
+        id: &ClientId,
+        from: Option<IpAddr>,
+    ) -> Result<Option<()>> {
+        let now = self.now();
+        if !tx.revoke_client(owner, id, now).await? {
+            return Ok(None);
+        }
+        let client = tx.client(id).await?.ok_or(Error::NotFound)?;
+        tx.end_authorizations_of(client.id, now).await?;
+        let action = match client.kind {
+            ClientKind::Legacy => "deleted oauth client",
+            ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 client revoked",
+        };
+        self.note(tx, owner, from, action, id.to_string()).await?;
+        Ok(Some(()))
+    }
+}
+
+impl System {
+    /// Ends a client for good, and all that users have let it do, whoever registered it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such client in force.
+    pub async fn revoke_client(&self, id: &ClientId) -> Result<()> {
+        let forge = self.forge();
+        let mut tx = forge.store().begin().await?;
+        let client = tx.client(id).await?.ok_or(Error::NotFound)?;
+        let ended = forge.end_client(&mut *tx, client.owner, id, None).await?;
+        ended.ok_or(Error::NotFound)?;
+        tx.commit().await
     }
 }
 
@@ -33,12 +84,8 @@ impl Account {
         self.require_session()?;
         check(new)?;
         let forge = self.forge();
-        let count = Page {
-            start: None,
-            size: 0,
-        };
         let (store, owner) = (forge.store(), self.user().id);
-        if store.clients(owner, count).await?.total >= MAX_CLIENTS {
+        if store.clients(owner, Page::COUNT).await?.total >= MAX_CLIENTS {
             let reason = "an account may have at most 256 clients";
             return Err(Error::invalid("name", reason));
         }
@@ -96,18 +143,10 @@ impl Account {
     /// [`Error::NotFound`] if the account has no such client.
     pub async fn revoke_client(&self, id: &ClientId) -> Result<()> {
         self.require_session()?;
-        let now = self.forge().now();
-        let mut tx = self.forge().store().begin().await?;
-        if !tx.revoke_client(self.user().id, id, now).await? {
-            return Err(Error::NotFound);
-        }
-        let client = tx.client(id).await?.ok_or(Error::NotFound)?;
-        tx.end_authorizations_of(client.id, now).await?;
-        let action = match client.kind {
-            ClientKind::Legacy => "deleted oauth client",
-            ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 client revoked",
-        };
-        self.note(&mut *tx, action, id.to_string()).await?;
+        let (forge, from) = (self.forge(), self.caller().address());
+        let mut tx = forge.store().begin().await?;
+        let ended = forge.end_client(&mut *tx, self.user().id, id, from).await?;
+        ended.ok_or(Error::NotFound)?;
         tx.commit().await
     }
 
@@ -133,12 +172,9 @@ impl Account {
         if found.user != self.user().id || !tx.end_authorization(id, now).await? {
             return Err(Error::NotFound);
         }
-        let action = match client.kind {
-            ClientKind::Legacy => "revoked oauth tokens",
-            ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 grant revoked",
-        };
         let details = format!("{} ({})", client.name, client.client_id);
-        self.note(&mut *tx, action, details).await?;
+        self.note(&mut *tx, end_action(client.kind), details)
+            .await?;
         tx.commit().await
     }
 }
@@ -169,17 +205,18 @@ fn check(new: &NewClient) -> Result<()> {
     } else if is_long(&new.name, MAX_NAME) || new.name.chars().any(char::is_control) {
         fault("name", "must be one line of at most 256 characters");
     }
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if new
         .description
         .as_deref()
-        .is_some_and(|text| is_long(text, MAX_DESCRIPTION))
+        .is_some_and(|text| is_long(text, MAX_DESCRIPTION) || text.contains(is_odd))
     {
-        fault("description", "must have at most 1024 characters");
+        fault("description", "must be text of at most 1024 characters");
     }
     if let Some(url) = &new.url {
         let is_web = Url::parse(url)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !is_web || is_long(url, MAX_NAME) {
+        if !is_web || is_long(url, MAX_NAME) || url.contains(char::is_control) {
             fault(
                 "url",
                 "must be an http or https address of at most 256 characters",
@@ -217,13 +254,58 @@ fn no_redirect_uri(text: &str, kind: ClientKind) -> Option<&'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("must not have a user or password");
     }
+    // A program's own server, on the machine of its user.
+    let is_local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
     match url.scheme() {
-        "http" | "https" if url.has_host() => None,
+        "https" if url.has_host() => None,
+        "http" if is_local => None,
+        "http" => Some("must be https, unless it leads to the user's own machine"),
         // A browser would run or open these itself.
         scheme if scheme.contains('.') => None,
-        _ => Some("must be http, https, or a scheme with a dot, such as org.example.app"),
+        _ => Some("must be https, or a scheme with a dot, such as org.example.app"),
     }
 }
 
 /// What a legacy client gives for a redirect URI if its user is to copy the code by hand.
 pub const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_sent_back_where_nobody_listens_in() {
+        for good in [
+            "https://app.example/cb",
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:8080/cb",
+            "http://[::1]/cb",
+            "http://localhost:1/cb",
+            "org.example.app:/cb",
+        ] {
+            assert_eq!(no_redirect_uri(good, ClientKind::Public), None, "{good}");
+        }
+        for bad in [
+            "",
+            "/cb",
+            "http://app.example/cb",
+            "http://127.0.0.1.app.example/cb",
+            "http://localhost.app.example/cb",
+            "https://app.example/cb#x",
+            "https://user@app.example/cb",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "app:/cb",
+            "https://app.example/\u{e9}",
+            OUT_OF_BAND,
+        ] {
+            assert!(no_redirect_uri(bad, ClientKind::Public).is_some(), "{bad}");
+        }
+        assert_eq!(no_redirect_uri(OUT_OF_BAND, ClientKind::Legacy), None);
+    }
+}

@@ -6,12 +6,15 @@ use super::super::{Client, Device, DeviceState, NewDevice, Secret, SecretHash};
 use super::Issued;
 use crate::access::{Account, ActingClient, Grants};
 use crate::clock::{Entropy, Timestamp};
+use crate::sessions::neighbourhood;
 use crate::{Error, Result};
 
 /// How long a question waits for its answer.
 const LIFE: TimeDelta = TimeDelta::minutes(15);
 /// How many seconds a program waits between two looks, at first.
 const INTERVAL: u32 = 5;
+/// How many questions may come from one address in a quarter of an hour.
+const QUESTIONS: u32 = 60;
 /// By how much it has to wait longer if it looked too soon (RFC 8628 3.5).
 const SLOWER: u32 = 5;
 /// How many wrong codes a user may type in a quarter of an hour.
@@ -52,12 +55,20 @@ pub enum Polled {
 }
 
 impl ActingClient {
-    /// Asks for an authorization.
+    /// Asks for an authorization. `None` if too many questions came from the same address lately.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn ask(&self, grants: &Grants) -> Result<Asked> {
+    pub async fn ask(&self, grants: &Grants) -> Result<Option<Asked>> {
         let forge = self.forge();
+        if let Some(address) = self.address().map(neighbourhood) {
+            let (attempts, now) = (forge.attempts(), forge.now());
+            let name = format!("devices of {address}");
+            if attempts.wait(&name, QUESTIONS, now).is_some() {
+                return Ok(None);
+            }
+            attempts.fail(&name, now);
+        }
         let device = Secret::generate("", forge.entropy())?;
         let user_code = user_code(forge.entropy())?;
         let new = NewDevice {
@@ -70,12 +81,12 @@ impl ActingClient {
             .await?;
         tx.commit().await?;
         let (first, second) = user_code.split_at(CODE_LETTERS / 2);
-        Ok(Asked {
+        Ok(Some(Asked {
             device,
             user_code: format!("{first}-{second}"),
             expires: new.expires,
             interval: INTERVAL,
-        })
+        }))
     }
 
     /// Looks for the answer.
@@ -120,6 +131,7 @@ impl ActingClient {
                 if standing.is_none_or(|user| user.suspended.is_some()) {
                     return Err(Error::forbidden("this account is suspended"));
                 }
+                self.make_room(&mut *tx, &authorization).await?;
                 Polled::Approved(self.insert(&mut *tx, &authorization, grants).await?)
             }
         };
@@ -144,15 +156,16 @@ impl Account {
         }
         let (store, code) = (self.forge().store(), hash_of(user_code));
         let found = store.device_by_user_code(&code).await?;
-        let open = found.filter(|(device, client)| {
-            device.state == DeviceState::Pending
-                && device.asked.expires > now
-                && client.revoked.is_none()
+        let open = found.filter(|(device, _)| {
+            device.state == DeviceState::Pending && device.asked.expires > now
         });
-        if open.is_none() {
-            attempts.fail(&name, now);
+        if let Some((device, client)) = open
+            && let Some(client) = self.forge().in_force(Some(client)).await?
+        {
+            return Ok((device, client));
         }
-        open.ok_or(Error::NotFound)
+        attempts.fail(&name, now);
+        Err(Error::NotFound)
     }
 
     /// Answers: `None` for no, or what the client may do. For pages.

@@ -15,6 +15,13 @@ const HINT: usize = 8;
 const NOTED: TimeDelta = TimeDelta::hours(1);
 /// The longest comment, in characters (meta.sr.ht's limit).
 const MAX_COMMENT: usize = 128;
+/// How many personal tokens an account may have.
+const MAX_TOKENS: u64 = 256;
+
+/// How the log calls a personal token.
+fn in_log(token: &Token) -> String {
+    format!("personal token {}…", token.hint)
+}
 
 /// A new token's text and where it comes from.
 pub(super) fn new_text(forge: &Forge) -> Result<(Secret, TokenOrigin)> {
@@ -44,43 +51,31 @@ impl Account {
     /// would outlive its own end.
     ///
     /// # Errors
-    /// [`Error::Invalid`] on field `comment` or `expires`.
-    pub async fn issue_token(&self, new: &NewToken, is_legacy: bool) -> Result<(Token, Secret)> {
+    /// [`Error::Invalid`] on field `comment`, `expires`, or `token` if there are 256 already.
+    pub async fn issue_token(&self, new: &NewToken) -> Result<(Token, Secret)> {
         self.require_session()?;
-        if new
-            .comment
-            .as_ref()
-            .is_some_and(|text| text.chars().count() > MAX_COMMENT)
-        {
-            let reason = "comment must have at most 128 characters";
+        let comment = new.comment.as_deref().unwrap_or_default();
+        if comment.chars().count() > MAX_COMMENT || comment.contains(char::is_control) {
+            let reason = "comment must be one line of at most 128 characters";
             return Err(Error::invalid("comment", reason));
         }
         let now = self.forge().now();
         if new.expires <= now {
             return Err(Error::invalid("expires", "expires must be in the future"));
         }
+        let (store, user) = (self.forge().store(), self.user().id);
+        let count = store.personal_tokens(user, now, Page::COUNT).await?;
+        if count.total >= MAX_TOKENS {
+            let reason = "an account may have at most 256 personal tokens";
+            return Err(Error::invalid("token", reason));
+        }
         let (text, origin) = new_text(self.forge())?;
-        let origin = TokenOrigin {
-            is_legacy,
-            ..origin
-        };
-        let mut tx = self.forge().store().begin().await?;
-        let user = self.user().id;
+        let mut tx = store.begin().await?;
         let token = tx
             .insert_token(user, &text.hash(), new, &origin, now)
             .await?;
-        let (action, details) = if is_legacy {
-            (
-                "issued oauth token",
-                format!("personal token {}…", token.hint),
-            )
-        } else {
-            (
-                "OAuth 2.0 token issued",
-                format!("personal token {}…", token.hint),
-            )
-        };
-        self.note(&mut *tx, action, details).await?;
+        self.note(&mut *tx, "OAuth 2.0 token issued", in_log(&token))
+            .await?;
         tx.commit().await?;
         Ok((token, text))
     }
@@ -103,15 +98,12 @@ impl Account {
         self.require_session()?;
         let now = self.forge().now();
         let mut tx = self.forge().store().begin().await?;
-        if !tx.expire_personal_token(self.user().id, id, now).await? {
+        let token = tx.expire_token(id, now).await?.ok_or(Error::NotFound)?;
+        if token.user != self.user().id || token.authorization.is_some() {
             return Err(Error::NotFound);
         }
-        self.note(
-            &mut *tx,
-            "OAuth 2.0 token revoked",
-            format!("personal token {id}"),
-        )
-        .await?;
+        self.note(&mut *tx, "OAuth 2.0 token revoked", in_log(&token))
+            .await?;
         tx.commit().await
     }
 }
@@ -122,10 +114,20 @@ impl System {
     /// # Errors
     /// Those of the store.
     pub async fn issue_token(&self, user: UserId, new: &NewToken) -> Result<(Token, Secret)> {
-        let (text, origin) = new_text(self.forge())?;
-        let mut tx = self.forge().store().begin().await?;
+        let forge = self.forge();
+        let (text, origin) = new_text(forge)?;
+        let mut tx = forge.store().begin().await?;
         let token = tx
-            .insert_token(user, &text.hash(), new, &origin, self.forge().now())
+            .insert_token(user, &text.hash(), new, &origin, forge.now())
+            .await?;
+        forge
+            .note(
+                &mut *tx,
+                user,
+                None,
+                "OAuth 2.0 token issued",
+                in_log(&token),
+            )
             .await?;
         tx.commit().await?;
         Ok((token, text))
@@ -136,8 +138,23 @@ impl System {
     /// # Errors
     /// Those of the store.
     pub async fn revoke_token(&self, id: TokenId) -> Result<()> {
-        let mut tx = self.forge().store().begin().await?;
-        tx.expire_token(id, self.forge().now()).await?;
+        let forge = self.forge();
+        let mut tx = forge.store().begin().await?;
+        if let Some(token) = tx.expire_token(id, forge.now()).await? {
+            let details = match token.authorization {
+                Some(_) => "a token of an application".to_owned(),
+                None => in_log(&token),
+            };
+            forge
+                .note(
+                    &mut *tx,
+                    token.user,
+                    None,
+                    "OAuth 2.0 token revoked",
+                    details,
+                )
+                .await?;
+        }
         tx.commit().await
     }
 }

@@ -203,10 +203,13 @@ async fn earlier_authorizations_end_and_no_others(store: &dyn Store) {
         an_authorization(store, &user, &client, at(0)).await,
         an_authorization(store, &user, &client, at(0)).await,
     ];
-    changed(store, async |tx| {
-        tx.end_earlier_authorizations(&kept[2], at(5)).await
-    })
-    .await;
+    for (keep, expected) in [(1, 0), (0, 1), (0, 0)] {
+        let ended = changed(store, async |tx| {
+            tx.end_earlier_authorizations(&kept[2], keep, at(5)).await
+        })
+        .await;
+        assert_eq!(ended, expected, "keeping {keep}");
+    }
     let (found, _) = read(store, earlier.id).await.expect("the authorization");
     assert_eq!(found.ended, Some(at(5)));
     let (found, _) = token(store, &hash).await.expect("the token");

@@ -8,7 +8,7 @@ use super::{
 use crate::access::Grants;
 use crate::clock::Timestamp;
 use crate::ids::{AuthorizationId, ClientRow, UserId};
-use crate::oauth::{Authorization, Client, NewCode, Redeemed, Refreshed, SecretHash};
+use crate::oauth::{Authorization, Client, NewCode, Redeemed, RefreshToken, Refreshed, SecretHash};
 use crate::store::Store;
 use crate::users::User;
 
@@ -234,12 +234,19 @@ async fn a_refresh_token_is_found_while_it_lasts(store: &dyn Store) {
     let find = async |hash: &SecretHash, now: i64| {
         store.refresh_token(hash, at(now)).await.expect("a read")
     };
-    let expected = Some((under.clone(), at(1_000)));
-    assert_eq!(find(&hash, 999).await, expected);
+    let expected = |is_spent| {
+        Some(RefreshToken {
+            authorization: under.clone(),
+            expires: at(1_000),
+            is_spent,
+        })
+    };
+    assert_eq!(find(&hash, 999).await, expected(false));
     assert_eq!(find(&hash, 1_000).await, None);
     assert_eq!(find(&a_hash(), 5).await, None);
-    assert_eq!(spend(store, &hash, 5).await, Refreshed::Spent(under));
-    assert_eq!(find(&hash, 999).await, expected, "spent or not");
+    let spent = spend(store, &hash, 5).await;
+    assert_eq!(spent, Refreshed::Spent(under.clone()));
+    assert_eq!(find(&hash, 999).await, expected(true));
 }
 
 async fn a_refresh_token_is_spent_once(store: &dyn Store) {
@@ -283,7 +290,7 @@ async fn a_refresh_token_ends_with_its_authorization(store: &dyn Store) {
         assert_eq!(spend(store, hash, 7).await, Refreshed::Unknown);
     }
     let read = store.refresh_token(&whole, at(7)).await.expect("a read");
-    assert!(read.is_some_and(|(under, _)| under.ended == Some(at(6))));
+    assert!(read.is_some_and(|read| read.authorization.ended == Some(at(6))));
     assert_eq!(spend(store, &others, 7).await, Refreshed::Spent(kept));
 }
 

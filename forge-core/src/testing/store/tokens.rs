@@ -23,7 +23,8 @@ pub(super) async fn all(store: &dyn Store) {
     a_tokens_use_is_noted(store).await;
     personal_tokens_are_paged_newest_first(store).await;
     personal_tokens_are_listed_while_they_last(store).await;
-    a_personal_token_is_ended_by_its_user_alone(store).await;
+    a_token_is_ended_once(store).await;
+    a_token_is_halted_while_its_clients_owner_is_suspended(store).await;
 }
 
 async fn a_token_is_found_with_its_user(store: &dyn Store) {
@@ -192,33 +193,42 @@ async fn personal_tokens_are_listed_while_they_last(store: &dyn Store) {
     assert_eq!(personal(store, UserId(i64::MAX), at(0)).await, []);
 }
 
-async fn a_personal_token_is_ended_by_its_user_alone(store: &dyn Store) {
-    let (user, other) = (a_user(store).await, a_user(store).await);
-    let client = a_client(store, &user).await;
-    let under = an_authorization(store, &user, &client, at(0)).await;
-    let (hash, kept_hash, clients_hash) = (a_hash(), a_hash(), a_hash());
+async fn a_token_is_ended_once(store: &dyn Store) {
+    let user = a_user(store).await;
+    let (hash, kept_hash) = (a_hash(), a_hash());
     let made = a_token(store, &user, &hash, at(1_000)).await;
     let kept = a_token(store, &user, &kept_hash, at(1_000)).await;
-    let clients = a_token_under(store, &under, &clients_hash).await;
-    for (owner, id, now, expected) in [
-        (other.id, made.id, 5, false),
-        (user.id, TokenId(i64::MAX), 5, false),
-        (user.id, clients.id, 5, false),
-        (user.id, made.id, 1_000, false),
-        (user.id, made.id, 500, true),
-        (user.id, made.id, 500, false),
-        (user.id, made.id, 501, false),
+    for (id, now, expected) in [
+        (TokenId(i64::MAX), 5, None),
+        (made.id, 1_000, None),
+        (made.id, 500, Some(made.clone())),
+        (made.id, 500, None),
+        (made.id, 501, None),
     ] {
-        let ended = changed(store, async |tx| {
-            tx.expire_personal_token(owner, id, at(now)).await
-        })
-        .await;
-        assert_eq!(ended, expected, "{owner} {id} at {now}");
+        let ended = changed(store, async |tx| tx.expire_token(id, at(now)).await).await;
+        assert_eq!(ended, expected, "{id} at {now}");
     }
     let (read, _) = token(store, &hash).await.expect("the token");
     assert_eq!(read.expires, at(500));
-    for (hash, expected) in [(kept_hash, kept), (clients_hash, clients)] {
+    let (read, _) = token(store, &kept_hash).await.expect("the token");
+    assert_eq!(read, kept, "others are unchanged");
+}
+
+async fn a_token_is_halted_while_its_clients_owner_is_suspended(store: &dyn Store) {
+    let (user, owner) = (a_user(store).await, a_user(store).await);
+    let client = a_client(store, &owner).await;
+    let under = an_authorization(store, &user, &client, at(0)).await;
+    let (hash, own_hash) = (a_hash(), a_hash());
+    a_token_under(store, &under, &hash).await;
+    a_token(store, &owner, &own_hash, at(1_000)).await;
+    for notice in [None, Some("unpaid"), None] {
+        changed(store, async |tx| {
+            tx.set_suspension(owner.id, notice, at(1)).await
+        })
+        .await;
         let (read, _) = token(store, &hash).await.expect("the token");
-        assert_eq!(read, expected, "others are unchanged");
+        assert_eq!(read.is_halted, notice.is_some());
+        let (own, _) = token(store, &own_hash).await.expect("the token");
+        assert!(!own.is_halted, "a personal token is no client's");
     }
 }

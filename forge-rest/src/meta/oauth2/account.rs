@@ -17,7 +17,7 @@ use crate::meta::site::{Detour, Form, SignedIn, Site, Visitor, reasons, see_othe
 const DAYS: i64 = 366;
 /// How many it may live.
 const MOST_DAYS: i64 = 3660;
-/// How many things of a kind are shown.
+/// How many things of a kind are shown at once: of tokens and clients, nobody has more.
 const MOST: u64 = 256;
 
 /// `GET /oauth2`
@@ -37,7 +37,7 @@ pub(super) async fn make_token(
 ) -> Result<Response, Detour> {
     visitor.check(&form)?;
     let made = match new_token(&form, site.forge.now()) {
-        Ok(new) => account.issue_token(&new, false).await,
+        Ok(new) => account.issue_token(&new).await,
         Err(error) => Err(error),
     };
     let (_, text) = match made {
@@ -151,8 +151,11 @@ async fn overview(
             last_used => token.last_used.map_or_else(|| "never".to_owned(), day),
         }
     });
-    let authorizations = account.authorizations(all).await?.results;
-    let authorizations = authorizations.into_iter().map(|(it, client)| {
+    let query = Form::parse(visitor.parts.uri.query().unwrap_or_default().as_bytes());
+    let start = query.text("start").parse().ok();
+    let authorizations = account.authorizations(Page { start, ..all }).await?;
+    let older = authorizations.next;
+    let authorizations = authorizations.results.into_iter().map(|(it, client)| {
         context! {
             id => it.id.0,
             client => client.name,
@@ -189,6 +192,7 @@ async fn overview(
         logout,
         tokens => tokens.collect::<Vec<_>>(),
         authorizations => authorizations.collect::<Vec<_>>(),
+        older,
         clients => clients.collect::<Vec<_>>(),
         scopes => scopes.collect::<Vec<_>>(),
     };

@@ -88,10 +88,12 @@ pub(super) async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Re
     let flow = Flow::of(&site, &params).await?;
     let client = flow.client.clone();
     let answer = flow.run(params.clone()).await?;
+    // Nobody is sent anywhere before they are signed in: links to this site would be links to any client's (RFC 9700
+    // 4.11.2).
+    let account = visitor.account(&site)?;
     if !answer.is_question {
         return redirect(&site, answer);
     }
-    let account = visitor.account(&site)?;
     // The flow asks if both are there.
     let client = client.ok_or(Error::NotFound)?;
     let grants = wanted(&params.get("scope").unwrap_or_default()).ok_or(Error::NotFound)?;

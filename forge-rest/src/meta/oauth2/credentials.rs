@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Refusal;
 use super::web::Params;
+use crate::caller::address;
 use crate::meta::site::{Site, form};
 
 /// A request of a client that has shown who it is.
@@ -37,7 +38,8 @@ impl FromRequest<Site> for FromClient {
         let client = site
             .forge
             .authenticate_client(&id, secret.as_deref())
-            .await?;
+            .await?
+            .from_address(address(&parts.extensions));
         if client.client().kind == ClientKind::Legacy {
             return Err(Refusal::client());
         }

@@ -26,6 +26,7 @@ pub(super) async fn begin(
         return Err(Refusal::new("invalid_scope", text));
     };
     let asked = client.ask(&grants).await?;
+    let asked = asked.ok_or_else(Refusal::too_often)?;
     let page = site.forge.meta_origin().url_of("/oauth2/device");
     let body = json!({
         "device_code": asked.device.expose(),

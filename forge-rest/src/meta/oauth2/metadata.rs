@@ -3,12 +3,24 @@
 //! Invariant: every address in it is one that is served.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use forge_core::Error;
 use forge_core::access::Scope;
 use serde_json::{Value, json};
 
 use super::token::DEVICE_CODE;
-use crate::meta::site::Site;
+use crate::meta::site::{Detour, Site};
+
+/// `GET /.well-known/oauth-authorization-server/:path`, where RFC 8414 3.1 puts it for an issuer whose address has a path.
+pub(super) async fn show_below(
+    State(site): State<Site>,
+    Path(path): Path<String>,
+) -> Result<Json<Value>, Detour> {
+    if site.forge.meta_origin().prefix() != format!("/{path}") {
+        return Err(Error::NotFound.into());
+    }
+    Ok(show(State(site)).await)
+}
 
 /// `GET /.well-known/oauth-authorization-server`
 pub(super) async fn show(State(site): State<Site>) -> Json<Value> {

@@ -61,10 +61,9 @@ pub(super) fn routes(table: &mut Table<Site>) {
     table.get("/oauth2/device", device::ask);
     table.add(Method::POST, "/oauth2/device", device::answer);
     table.get("/.well-known/oauth-authorization-server", metadata::show);
-    // Where RFC 8414 3.1 puts it for an issuer whose address has a path.
     table.get(
-        "/.well-known/oauth-authorization-server/{*issuer}",
-        metadata::show,
+        "/.well-known/oauth-authorization-server/{*path}",
+        metadata::show_below,
     );
 }
 
@@ -87,6 +86,14 @@ impl Refusal {
             status: StatusCode::BAD_REQUEST,
             error,
             description: description.into(),
+        }
+    }
+
+    /// Too many requests came from one address.
+    pub(super) fn too_often() -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..Self::new("slow_down", "try again in a quarter of an hour")
         }
     }
 

@@ -27,7 +27,7 @@ use serde_json::json;
 
 use super::credentials::FromClient;
 use super::web::{Answer, Params};
-use super::{Refusal, answer, seconds_until};
+use super::{Refusal, answer, seconds_until, wanted};
 use crate::meta::site::Site;
 
 /// The grant type of RFC 8628.
@@ -98,8 +98,17 @@ async fn refresh(client: ActingClient, params: Params) -> Result<Issued, Refusal
     if params.get("refresh_token").is_none() {
         return Err(Refusal::new("invalid_request", "refresh_token is required"));
     }
-    let flow = Flow::new(client, None, None);
+    let narrowed = match params.get("scope") {
+        None => None,
+        Some(scope) => Some(wanted(&scope).ok_or_else(too_much)?),
+    };
+    let flow = Flow {
+        narrowed,
+        ..Flow::new(client, None, None)
+    };
     let done = Arc::clone(&flow.done);
+    // The flow would compare scopes as texts, and `X` with `X:RO`.
+    let params = params.without("scope");
     let ran = RefreshFlow::prepare(flow)?.execute(params).await;
     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner).take();
     match done.issued.take() {
@@ -136,8 +145,12 @@ async fn device(client: &ActingClient, params: &Params) -> Result<Issued, Refusa
 
 /// What the flow had against it.
 fn refused(ran: forge_core::Result<Answer>, done: &mut Done) -> Result<Issued, Refusal> {
-    if let Some(fault) = done.fault.take() {
-        return Err(fault.into());
+    match done.fault.take() {
+        Some(Error::Invalid(faults)) if faults.iter().any(|it| it.field == Some("scope")) => {
+            return Err(too_much());
+        }
+        Some(fault) => return Err(fault.into()),
+        None => {}
     }
     let Answer { json, .. } = ran?;
     let error = json.and_then(|json| serde_json::from_str::<serde_json::Value>(&json).ok());
@@ -145,10 +158,6 @@ fn refused(ran: forge_core::Result<Answer>, done: &mut Done) -> Result<Issued, R
         .as_ref()
         .and_then(|error| error.get("error")?.as_str());
     Err(match error {
-        Some("invalid_scope") => Refusal::new(
-            "invalid_scope",
-            "scope must not hold more than was granted before",
-        ),
         Some("invalid_grant") => Refusal::new(
             "invalid_grant",
             "the code or token is not valid, was used before, or was given for other parameters",
@@ -158,6 +167,11 @@ fn refused(ran: forge_core::Result<Answer>, done: &mut Done) -> Result<Issued, R
             "a parameter is missing, malformed or there twice",
         ),
     })
+}
+
+fn too_much() -> Refusal {
+    let text = "scope must name scopes that there are, and not more than was granted before";
+    Refusal::new("invalid_scope", text)
 }
 
 /// What a run of the flow leaves behind.
@@ -182,6 +196,8 @@ struct Flow {
     named: Option<String>,
     verifier: Option<String>,
     challenge: Option<String>,
+    /// What a refresh asks for, if that is less than there was.
+    narrowed: Option<Grants>,
     done: Arc<Mutex<Done>>,
 }
 
@@ -192,6 +208,7 @@ impl Flow {
             named,
             verifier,
             challenge: None,
+            narrowed: None,
             done: Arc::default(),
         }
     }
@@ -306,10 +323,8 @@ impl Issuer for Flow {
         }
     }
 
-    async fn refresh(&mut self, token: &str, grant: Grant) -> Result<RefreshedToken, ()> {
-        let grants = Grants::parse_oauth2(&grant.scope.to_string());
-        let grants = grants.map_err(|error| self.park(error))?;
-        match self.client.refresh(token, Some(&grants)).await {
+    async fn refresh(&mut self, token: &str, _: Grant) -> Result<RefreshedToken, ()> {
+        match self.client.refresh(token, self.narrowed.as_ref()).await {
             Ok(Some(issued)) => {
                 self.done().issued = Some(issued);
                 Ok(RefreshedToken {

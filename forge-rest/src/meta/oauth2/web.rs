@@ -49,6 +49,18 @@ impl Params {
         (!value.is_empty()).then_some(value)
     }
 
+    /// The others than that one.
+    pub(super) fn without(self, name: &str) -> Self {
+        let others = self.seen.iter().filter(|known| *known != name);
+        let mut rest = Self::default();
+        for name in others {
+            if let Some(value) = self.known.unique_value(name) {
+                rest.insert(Cow::Owned(name.clone()), value.into_owned());
+            }
+        }
+        rest
+    }
+
     /// Adds a parameter that the request has left out.
     pub(super) fn add(&mut self, name: &'static str, value: String) {
         self.insert(Cow::Borrowed(name), value);

@@ -7,15 +7,17 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
-use forge_core::http::Peer;
+use forge_core::http::{Origin, cookie};
 use forge_core::oauth::SecretHash;
 use forge_core::{Account, Caller, Error, Identity};
-use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
+use http::header::{HOST, ORIGIN, SET_COOKIE};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Detour, Form, Site};
+use crate::caller::address;
 
 /// The cookie that forms are bound to.
 const COOKIE_NAME: &str = "forge_form";
@@ -29,6 +31,8 @@ pub(crate) struct Visitor {
     /// What the browser keeps, and whether it is new to it.
     secret: String,
     is_new: bool,
+    /// Whether the request comes from this site, as far as the browser says.
+    is_from_here: bool,
 }
 
 impl Visitor {
@@ -66,8 +70,7 @@ impl Visitor {
 
     /// Refuses a form that does not come from a page of ours.
     pub(crate) fn check(&self, form: &Form) -> Result<(), Error> {
-        let is_ours = is_from_here(&self.parts.headers) && self.hash().is_hex(form.text("token"));
-        if is_ours {
+        if self.is_from_here && self.hash().is_hex(form.text("token")) {
             return Ok(());
         }
         Err(Error::forbidden(
@@ -97,10 +100,12 @@ impl FromRequestParts<Site> for Visitor {
         if matches!(site.forge.identity(), Identity::Nobody) {
             return Err(Error::NotFound.into());
         }
-        let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
+        let address = address(&parts.extensions);
+        let origin = site.forge.meta_origin();
         let caller = site.forge.signed_in(parts).await?;
         let caller = caller.map(|caller| caller.from_address(address));
-        let known = cookie(&parts.headers, COOKIE_NAME).filter(|known| known.len() == 64);
+        let known = cookie(&parts.headers, &origin.cookie_name(COOKIE_NAME));
+        let known = known.filter(|known| known.len() == 64);
         let (secret, is_new) = match known {
             Some(known) => (known.to_owned(), false),
             None => (site.forge.form_secret()?.expose().to_owned(), true),
@@ -111,6 +116,7 @@ impl FromRequestParts<Site> for Visitor {
             parts: parts.clone(),
             secret,
             is_new,
+            is_from_here: is_from_here(parts, origin),
         })
     }
 }
@@ -132,18 +138,8 @@ impl FromRequestParts<Site> for SignedIn {
     }
 }
 
-/// The value of a cookie.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let texts = headers.get_all(COOKIE).iter();
-    let texts = texts.filter_map(|header| header.to_str().ok());
-    let mut pairs = texts.flat_map(|text| text.split(';'));
-    pairs.find_map(|pair| {
-        let (known, value) = pair.trim().split_once('=')?;
-        (known == name).then_some(value)
-    })
-}
-
 /// Sets a cookie that no script reads and no other site's form sends; `seconds` of life, or as long as the browser runs.
+/// `name` is the part after what [`Origin::cookie_name`] puts before it.
 pub(crate) fn add_cookie(
     site: &Site,
     headers: &mut HeaderMap,
@@ -152,12 +148,18 @@ pub(crate) fn add_cookie(
     seconds: Option<i64>,
 ) {
     let origin = site.forge.meta_origin();
-    let path = format!("{}/", origin.prefix());
-    let mut text = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax");
+    let name = origin.cookie_name(name);
+    // A name with that prefix demands the whole site for its path.
+    let path = if origin.is_secure() {
+        ""
+    } else {
+        origin.prefix()
+    };
+    let mut text = format!("{name}={value}; Path={path}/; HttpOnly; SameSite=Lax");
     if let Some(seconds) = seconds {
         text.push_str(&format!("; Max-Age={seconds}"));
     }
-    if origin.to_string().starts_with("https:") {
+    if origin.is_secure() {
         text.push_str("; Secure");
     }
     // Names and values are hex digits and letters; the prefix is an escaped path.
@@ -166,56 +168,60 @@ pub(crate) fn add_cookie(
     }
 }
 
-/// Whether the browser, if it says so, says that a request comes from this very site.
-fn is_from_here(headers: &HeaderMap) -> bool {
+/// Whether the browser, if it says so, says that a request comes from this very site: the one that is configured, or the
+/// one that was asked. A proxy may ask by another name than browsers do.
+fn is_from_here(parts: &Parts, ours: &Origin) -> bool {
     let text = |name| {
-        headers
-            .get(name)
-            .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
+        let value = parts.headers.get(name);
+        value.map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
     };
+    // HTTP/2 has the host in the URI.
+    let asked = parts.uri.authority().map(Authority::as_str);
+    let asked = asked.or(text(HOST.as_str()));
     let is_same = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
-    let is_host = text(ORIGIN.as_str()).is_none_or(|origin| {
-        let origin = origin.split_once("://").map(|(_, authority)| authority);
-        origin.is_some() && origin == text(HOST.as_str())
+    let is_named = text(ORIGIN.as_str()).is_none_or(|origin| {
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        ours.is_called(origin) || (authority.is_some() && authority == asked)
     });
-    is_same && is_host
+    is_same && is_named
 }
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let pairs = pairs.iter();
-        pairs
-            .map(|(name, value)| {
-                let name = http::HeaderName::from_static(name);
-                (name, HeaderValue::from_static(value))
-            })
-            .collect()
+    fn request(uri: &str, pairs: &[(&str, &str)]) -> Parts {
+        let mut request = Request::get(uri);
+        for (name, value) in pairs {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
     }
 
     #[test]
     fn a_form_of_another_site_is_not_ours() {
-        let host = ("host", "forge.example:8080");
+        let ours = "https://forge.example/meta".parse().expect("an origin");
+        let host = ("host", "localhost:8080");
         for (good, pair) in [
-            (true, ("origin", "https://forge.example:8080")),
+            (true, ("origin", "http://localhost:8080")),
+            (true, ("origin", "https://forge.example")),
             (true, ("sec-fetch-site", "same-origin")),
             (false, ("origin", "https://evil.example")),
+            (false, ("origin", "http://forge.example")),
+            (false, ("origin", "https://forge.example:8443")),
             (false, ("origin", "null")),
-            (false, ("origin", "https://forge.example:8080.evil.example")),
+            (false, ("origin", "http://localhost:8080.evil.example")),
             (false, ("sec-fetch-site", "cross-site")),
             (false, ("sec-fetch-site", "same-site")),
         ] {
-            assert_eq!(is_from_here(&headers(&[host, pair])), good, "{pair:?}");
+            let asked = request("/login", &[host, pair]);
+            assert_eq!(is_from_here(&asked, &ours), good, "{pair:?}");
         }
-        assert!(is_from_here(&headers(&[host])), "a program need not say");
-    }
-
-    #[test]
-    fn a_cookie_is_found_among_others() {
-        let headers = headers(&[("cookie", "a=1; forge_form=x; b=2")]);
-        assert_eq!(cookie(&headers, "forge_form"), Some("x"));
-        assert_eq!(cookie(&headers, "form"), None);
+        let program = request("/login", &[host]);
+        assert!(is_from_here(&program, &ours), "a program need not say");
+        let newer = request("https://other/login", &[("origin", "https://other")]);
+        assert!(is_from_here(&newer, &ours), "HTTP/2 has no Host");
     }
 }

@@ -10,7 +10,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, Query, SelectStatement}
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, DatabaseTransaction, DbErr,
     EntityTrait, FromQueryResult, IdenStatic as _, Iterable as _, JoinType, QueryFilter as _,
-    QueryResult, QuerySelect as _, QueryTrait as _, RelationTrait as _, Select,
+    QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, RelationTrait as _, Select,
 };
 
 use super::clients::client;
@@ -164,14 +164,43 @@ pub(super) async fn end_of(
 pub(super) async fn end_earlier(
     tx: &DatabaseTransaction,
     than: &Authorization,
+    keep: usize,
     now: Timestamp,
-) -> Result<()> {
-    let which = Condition::all()
-        .add(Column::UserId.eq(than.user.0))
-        .add(Column::ClientId.eq(than.client.0))
-        .add(Column::Id.lt(than.id.0));
-    end(tx, which, now).await?;
-    Ok(())
+) -> Result<usize> {
+    let ids: Vec<i64> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::UserId.eq(than.user.0))
+        .filter(Column::ClientId.eq(than.client.0))
+        .filter(Column::Id.lt(than.id.0))
+        .filter(Column::Ended.is_null())
+        .order_by_desc(Column::Id)
+        .into_tuple()
+        .all(tx)
+        .await
+        .map_err(failed)?;
+    let ids = ids.get(keep..).unwrap_or_default();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let which = Condition::all().add(Column::Id.is_in(ids.iter().copied()));
+    let ended = end(tx, which, now).await?;
+    Ok(usize::try_from(ended).unwrap_or(usize::MAX))
+}
+
+/// Whether whoever registered the client of an authorization is suspended.
+pub(super) async fn is_halted(conn: &impl ConnectionTrait, id: i64) -> Result<bool> {
+    let halted = Entity::find_by_id(id)
+        .select_only()
+        .column(Column::Id)
+        .join(JoinType::InnerJoin, Relation::Client.def())
+        .join(JoinType::InnerJoin, clients::Relation::Owner.def())
+        .filter(users::Column::Suspended.is_not_null())
+        .into_tuple::<i64>()
+        .one(conn)
+        .await
+        .map_err(failed)?;
+    Ok(halted.is_some())
 }
 
 /// Ends authorizations, and then their tokens: whoever held one of them has made its token by then.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use forge_core::access::Grants;
 use forge_core::oauth::{
     Authorization, Client, ClientId, Device, DeviceState, NewClient, NewCode, NewDevice, NewToken,
-    OauthReads, OauthWrites, Redeemed, Refreshed, SecretHash, Token, TokenOrigin,
+    OauthReads, OauthWrites, Redeemed, RefreshToken, Refreshed, SecretHash, Token, TokenOrigin,
 };
 use forge_core::users::User;
 use forge_core::{AuthorizationId, ClientRow, Page, Paged, Result, Timestamp, TokenId, UserId};
@@ -87,7 +87,7 @@ impl<S: Source> OauthReads for Sql<S> {
         &self,
         hash: &SecretHash,
         now: Timestamp,
-    ) -> Result<Option<(Authorization, Timestamp)>> {
+    ) -> Result<Option<RefreshToken>> {
         tokens::refresh_by_hash(self.conn(), hash, now).await
     }
 
@@ -109,17 +109,8 @@ impl OauthWrites for Sql<Transaction> {
         tokens::insert(self.write(Table::Cached), user, hash, new, origin, now).await
     }
 
-    async fn expire_token(&mut self, id: TokenId, now: Timestamp) -> Result<()> {
+    async fn expire_token(&mut self, id: TokenId, now: Timestamp) -> Result<Option<Token>> {
         tokens::expire(self.write(Table::Cached), id, now).await
-    }
-
-    async fn expire_personal_token(
-        &mut self,
-        user: UserId,
-        id: TokenId,
-        now: Timestamp,
-    ) -> Result<bool> {
-        tokens::expire_personal(self.write(Table::Cached), user, id, now).await
     }
 
     async fn touch_token(&mut self, id: TokenId, now: Timestamp) -> Result<()> {
@@ -184,9 +175,10 @@ impl OauthWrites for Sql<Transaction> {
     async fn end_earlier_authorizations(
         &mut self,
         than: &Authorization,
+        keep: usize,
         now: Timestamp,
-    ) -> Result<()> {
-        authorizations::end_earlier(self.write(Table::Cached), than, now).await
+    ) -> Result<usize> {
+        authorizations::end_earlier(self.write(Table::Cached), than, keep, now).await
     }
 
     async fn insert_refresh_token(

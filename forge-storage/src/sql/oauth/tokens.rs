@@ -3,7 +3,7 @@
 //! Invariant: a token's end only comes nearer, and a refresh token that was spent stays so. Whether a token's end has come
 //! is decided elsewhere.
 
-use forge_core::oauth::{Authorization, NewToken, Refreshed, SecretHash, Token, TokenOrigin};
+use forge_core::oauth::{NewToken, RefreshToken, Refreshed, SecretHash, Token, TokenOrigin};
 use forge_core::users::User;
 use forge_core::{AuthorizationId, Error, Page, Paged, Result, Timestamp, TokenId, UserId};
 use sea_orm::sea_query::{Expr, SelectStatement};
@@ -34,7 +34,15 @@ pub(super) async fn by_hash(
         return Ok(None);
     };
     let owner = owner.ok_or_else(|| unreadable("token's owner"))?;
-    Ok(Some((token(found)?, user(owner)?)))
+    let is_halted = match found.authorization_id {
+        Some(id) => authorizations::is_halted(conn, id).await?,
+        None => false,
+    };
+    let token = Token {
+        is_halted,
+        ..token(found)?
+    };
+    Ok(Some((token, user(owner)?)))
 }
 
 pub(super) async fn personal(
@@ -55,7 +63,7 @@ pub(super) async fn refresh_by_hash(
     conn: &impl ConnectionTrait,
     hash: &SecretHash,
     now: Timestamp,
-) -> Result<Option<(Authorization, Timestamp)>> {
+) -> Result<Option<RefreshToken>> {
     let row = refresh_tokens::Entity::find_by_id(bytes(hash))
         .filter(refresh_tokens::Column::Expires.gt(Micros::from(now)))
         .find_also_related(crate::entity::authorizations::Entity)
@@ -66,8 +74,11 @@ pub(super) async fn refresh_by_hash(
         return Ok(None);
     };
     let under = under.ok_or_else(|| unreadable("refresh token's authorization"))?;
-    let expires = found.expires.time()?;
-    Ok(Some((authorizations::authorization(&under)?, expires)))
+    Ok(Some(RefreshToken {
+        authorization: authorizations::authorization(&under)?,
+        expires: found.expires.time()?,
+        is_spent: found.spent.is_some(),
+    }))
 }
 
 pub(super) async fn insert(
@@ -99,26 +110,15 @@ pub(super) async fn insert(
     token(row.map_err(|error| refused(error, || Error::internal("two tokens have the same text")))?)
 }
 
-pub(super) async fn expire(tx: &DatabaseTransaction, id: TokenId, now: Timestamp) -> Result<()> {
-    let expiry = expiry(now).filter(Column::Id.eq(id.0));
-    expiry.exec(tx).await.map_err(failed)?;
-    Ok(())
-}
-
-pub(super) async fn expire_personal(
+pub(super) async fn expire(
     tx: &DatabaseTransaction,
-    user: UserId,
     id: TokenId,
     now: Timestamp,
-) -> Result<bool> {
-    let expired = expiry(now)
-        .filter(Column::Id.eq(id.0))
-        .filter(Column::UserId.eq(user.0))
-        .filter(Column::AuthorizationId.is_null())
-        .exec(tx)
-        .await
-        .map_err(failed)?;
-    Ok(expired.rows_affected > 0)
+) -> Result<Option<Token>> {
+    let found = Entity::find_by_id(id.0).one(tx).await.map_err(failed)?;
+    let expired = expiry(now).filter(Column::Id.eq(id.0)).exec(tx).await;
+    let is_expired = expired.map_err(failed)?.rows_affected > 0;
+    found.filter(|_| is_expired).map(token).transpose()
 }
 
 /// Ends the tokens of these authorizations.
@@ -227,5 +227,6 @@ fn token(row: Model) -> Result<Token> {
         hint: row.hint,
         is_legacy: row.is_legacy,
         authorization: row.authorization_id.map(AuthorizationId),
+        is_halted: false,
     })
 }
