@@ -195,7 +195,7 @@ async fn where_nobody_can_be_signed_in_there_are_no_pages() {
     for endpoint in forge::meta_endpoints() {
         let path = endpoint.path.as_str();
         if !path.starts_with("/api/") && !path.starts_with("/~") {
-            let path = path.replace("{id}", "1").replace("{*issuer}", "meta");
+            let path = path.replace("{id}", "1").replace("{*path}", "meta");
             let asked = browser.send(endpoint.method, &path, &[], "".into()).await;
             assert_not_ours(&asked);
         }

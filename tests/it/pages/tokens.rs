@@ -37,7 +37,7 @@ fn hint(token: &str) -> &str {
 fn revocation(page: &Answer, token: &str) -> Option<String> {
     let text = page.text();
     let entry = &text[text.find(&format!("<code>{}…", hint(token)))?..];
-    let start = "/meta/oauth2/personal-token/";
+    let start = "/oauth2/personal-token/";
     let id = entry[entry.find(start)? + start.len()..].split('/').next();
     Some(format!("{MAKE}/{}/revoke", id?))
 }
@@ -124,6 +124,8 @@ async fn a_token_ends_after_as_many_days_as_were_said() {
     let almost = TimeDelta::days(1) - TimeDelta::seconds(1);
     world.clock.advance(almost);
     assert_eq!(api(&world, &token, PROFILE).await.status, 200);
+    let list = browser.get("/oauth2").await;
+    assert_ne!(revocation(&list, &token), None, "it is not in the list");
     world.clock.advance(TimeDelta::seconds(1));
     assert_eq!(api(&world, &token, PROFILE).await.status, 401);
     let list = browser.get("/oauth2").await;
@@ -173,7 +175,7 @@ async fn a_token_that_may_do_nothing_is_refused() {
         assert_refused(&mut browser, fields, "what the token may do").await;
     }
     for text in ["git.sr.ht/UNKNOWN:RO", "git.sr.ht/OBJECTS:XX", "x"] {
-        assert_refused(&mut browser, &[("literal_grants", text)], "").await;
+        assert_refused(&mut browser, &[("literal_grants", text)], "is not a grant").await;
     }
     world.end().await;
 }

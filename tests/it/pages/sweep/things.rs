@@ -86,7 +86,7 @@ impl<'a> Things<'a> {
                 let client = register(&mut self.alice, "confidential").await;
                 path.replace("{id}", &client.0)
             }
-            _ => path.replace("{*issuer}", "meta"),
+            _ => path.replace("{*path}", "meta"),
         }
     }
 
