@@ -39,7 +39,7 @@ async fn profile(world: &World) -> Value {
     world.get(Persona::Owner, PROFILE).await.json()
 }
 
-/// What the log of alice's account says, newest first.
+/// What the log of alice's account says since the world began, newest first.
 async fn log(world: &World) -> Vec<String> {
     let log = world.get(Persona::Owner, LOG).await.json();
     let entries = log["results"].as_array().unwrap().iter();
@@ -48,6 +48,8 @@ async fn log(world: &World) -> Vec<String> {
             let text = |field: &str| entry[field].as_str().unwrap_or("-").to_owned();
             format!("{} | {} | {}", text("ip"), text("action"), text("details"))
         })
+        // The last thing that a world gives her.
+        .take_while(|line| !line.contains("OAuth 2.0 token issued"))
         .collect()
 }
 

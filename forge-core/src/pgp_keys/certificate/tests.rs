@@ -4,8 +4,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pgp::composed::{
+    ArmorOptions, EncryptionCaps, KeyType, SecretKeyParamsBuilder, SubkeyParamsBuilder,
+};
 use pgp::packet::{Packet, PacketParser, PacketTrait as _};
+use pgp::types::KeyVersion;
 use proptest::prelude::*;
+use rand::rngs::OsRng;
 
 use super::super::public::{MAX_TEXT, PublicPgpKey};
 use crate::clock::Timestamp;
@@ -89,6 +94,48 @@ fn a_key_that_ends_whole_takes_its_subkeys_with_it() {
 fn a_key_is_not_taken_before_it_was_made() {
     let early = parse_at(fixture!("ed25519"), "2022-12-31T23:59:59Z");
     assert!(reason(early).contains("in the future"));
+}
+
+/// What GnuPG does not make yet: a key of RFC 9580's own version.
+fn of_version_6(can_encrypt: bool) -> String {
+    let made = pgp::types::Timestamp::from_secs(1_672_531_200);
+    let mut key = SecretKeyParamsBuilder::default();
+    key.version(KeyVersion::V6)
+        .key_type(KeyType::Ed25519)
+        .created_at(made)
+        .can_certify(true)
+        .can_sign(true)
+        .primary_user_id("Ada <ada@example.org>".to_owned());
+    if can_encrypt {
+        let mut subkey = SubkeyParamsBuilder::default();
+        subkey
+            .version(KeyVersion::V6)
+            .key_type(KeyType::X25519)
+            .created_at(made)
+            .can_encrypt(EncryptionCaps::All);
+        key.subkey(subkey.build().expect("a subkey"));
+    }
+    let key = key.build().expect("a key").generate(OsRng).expect("a key");
+    let public = key.to_public_key();
+    public
+        .to_armored_string(ArmorOptions::default())
+        .expect("text")
+}
+
+#[test]
+fn keys_of_version_6_are_read_with_their_longer_fingerprints() {
+    let text = of_version_6(true);
+    let key = PublicPgpKey::parse(&text, "pgp-key", a_moment_from_now()).expect("a good key");
+    assert_eq!(key.fingerprint.to_string().len(), 64);
+    assert_eq!(key.email.as_deref(), Some("ada@example.org"));
+    let sign_only = PublicPgpKey::parse(&of_version_6(false), "pgp-key", a_moment_from_now());
+    assert!(reason(sign_only).contains("no key in force that can be encrypted to"));
+}
+
+/// Signatures are dated by the machine's clock, whatever the key says.
+#[expect(clippy::disallowed_methods, reason = "what signs has no clock of ours")]
+fn a_moment_from_now() -> Timestamp {
+    chrono::Utc::now() + chrono::TimeDelta::minutes(1)
 }
 
 #[test]
