@@ -152,6 +152,19 @@ async fn what_is_sent_in_another_form_is_refused() {
 }
 
 #[tokio::test]
+async fn a_form_that_is_too_large_is_refused() {
+    let world = World::with_pages(Database::Sqlite).await;
+    let mut browser = Browser::new(&world);
+    browser.get("/login").await;
+    let long = "x".repeat(2 << 20);
+    let fields = [("username", "alice"), ("password", long.as_str())];
+    let refused = browser.submit("/login", &fields).await;
+    assert_eq!(refused.status, 413);
+    assert_is_page(&refused);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_form_from_another_site_is_refused() {
     let world = World::with_pages(Database::Sqlite).await;
     let mut browser = Browser::of(&world, "alice").await;

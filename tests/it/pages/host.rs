@@ -220,6 +220,22 @@ async fn a_suspended_user_of_the_hosts_is_shown_the_notice() {
     }
 }
 
+/// The name is nobody's from now on, whatever the host says.
+#[tokio::test]
+async fn a_user_of_the_hosts_who_was_deleted_here_is_not_made_anew() {
+    for database in Database::all() {
+        let world = world(database).await;
+        let alice = "alice".parse().unwrap();
+        world.system().delete_user(&alice, None).await.unwrap();
+        world.settle().await;
+        let mut browser = Browser::new(&world);
+        let refused = get(&mut browser, "/oauth2", &[(USER, "alice")]).await;
+        assert_eq!(refused.status, 400);
+        assert_is_page(&refused);
+        world.end().await;
+    }
+}
+
 #[tokio::test]
 async fn an_address_that_somebody_has_is_not_taken_over() {
     for database in Database::all() {

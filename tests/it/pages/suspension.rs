@@ -35,6 +35,26 @@ async fn a_suspended_user_is_signed_out() {
 }
 
 #[tokio::test]
+async fn a_user_whose_account_is_being_deleted_is_signed_out() {
+    for database in Database::all() {
+        let world = World::with_pages(database).await;
+        let mut browser = Browser::of(&world, "alice").await;
+        let account = world.owner().await.account().unwrap();
+        account.delete().await.unwrap();
+        assert!(!is_signed_in(&mut browser).await);
+        let refused = browser.sign_in("alice", PASSWORD).await;
+        assert_eq!(refused.status, 403);
+        assert!(refused.text().contains("this account is being deleted"));
+        world.settle().await;
+        // Nobody is called so any more.
+        let unknown = browser.sign_in("alice", PASSWORD).await;
+        assert_eq!(unknown.status, 403);
+        assert!(!unknown.text().contains("deleted"), "{}", unknown.text());
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_suspended_user_who_signs_in_is_shown_the_notice() {
     for database in Database::all() {
         let world = World::with_pages(database).await;
