@@ -8,6 +8,7 @@ mod forms;
 mod guesses;
 mod host;
 mod login;
+mod meanwhile;
 mod sessions;
 mod suspension;
 mod sweep;
