@@ -275,3 +275,19 @@ pub async fn ctrl_c() {
         () = terminate => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_answers_do_not_wait_for_an_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let _client = client.expect("a connection");
+        let io = io(server.expect("a connection").0);
+        let stream = io.inner().get_ref();
+        assert!(stream.nodelay().expect("an option"));
+    }
+}

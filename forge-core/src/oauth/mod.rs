@@ -15,7 +15,7 @@ mod store;
 pub use clients::{Client, ClientId, ClientKind, NewClient};
 pub use codes::{Code, NewCode, Redeemed};
 pub use devices::{Device, DeviceState, NewDevice};
-pub use ops::{Asked, Consent, Found, Issued, OUT_OF_BAND, Polled};
+pub use ops::{Asked, Consent, Found, Issued, OUT_OF_BAND, Polled, as_shown};
 pub use secret::{Secret, SecretHash};
 pub use store::{OauthReads, OauthWrites};
 

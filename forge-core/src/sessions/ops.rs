@@ -118,7 +118,7 @@ impl Forge {
         };
         let id = user.as_ref().map_or(crate::UserId(0), |user| user.id);
         let phc = store.password(id).await?;
-        let is_right = self.verify_password(phc, password).await?;
+        let is_right = self.verify_password(phc.clone(), password).await?;
         let Some(user) = user.filter(|_| is_right) else {
             return Ok(SignIn::Wrong);
         };
@@ -126,9 +126,6 @@ impl Forge {
         // Many people share an address; and who has a password of their own must not clear it for guessing at others'.
         if let Some(address) = by_address {
             self.attempts().take_back(address);
-        }
-        if let Some(notice) = user.suspended {
-            return Ok(SignIn::Suspended(notice));
         }
         let cookie = Secret::generate("", self.entropy())?;
         let session = Session {
@@ -141,6 +138,15 @@ impl Forge {
             tx.delete_session(&before).await?;
         }
         tx.insert_session(&cookie.hash(), &session).await?;
+        // Looked at again, now that nobody can change it: hashing takes its time.
+        match tx.user(user.id).await? {
+            Some(user) if user.suspended.is_none() => {}
+            Some(user) => return Ok(SignIn::Suspended(user.suspended.unwrap_or_default())),
+            None => return Ok(SignIn::Wrong),
+        }
+        if tx.password(user.id).await? != phc {
+            return Ok(SignIn::Wrong);
+        }
         self.note(&mut *tx, user.id, address, "logged in", None)
             .await?;
         tx.commit().await?;

@@ -21,7 +21,8 @@ pub trait SessionReads: Send + Sync {
 /// Writing sessions and passwords.
 #[async_trait]
 pub trait SessionWrites: Send {
-    /// Adds a session. [`crate::Error::NotFound`] if there is no such user.
+    /// Adds a session. [`crate::Error::NotFound`] if there is no such user. From then on until this transaction ends, the user
+    /// is not suspended, and nobody ends the user's sessions.
     async fn insert_session(&mut self, cookie: &SecretHash, session: &Session) -> Result<()>;
     /// Ends a session. `false` if there is none.
     async fn delete_session(&mut self, cookie: &SecretHash) -> Result<bool>;

@@ -8,8 +8,11 @@ use forge_core::oauth::SecretHash;
 use forge_core::sessions::{Session, SessionReads, SessionWrites};
 use forge_core::users::User;
 use forge_core::{Error, Result, Timestamp, UserId};
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::sea_query::{LockType, OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
+    QuerySelect as _,
+};
 
 use super::users::user;
 use crate::entity::sessions::{ActiveModel, Column, Entity};
@@ -47,6 +50,8 @@ impl<S: Source> SessionReads for Sql<S> {
 #[async_trait]
 impl SessionWrites for Sql<Transaction> {
     async fn insert_session(&mut self, cookie: &SecretHash, session: &Session) -> Result<()> {
+        let tx = self.write(Table::Uncached);
+        hold(tx, session.user).await?.ok_or(Error::NotFound)?;
         let row = ActiveModel {
             hash: Set(cookie.0.to_vec()),
             user_id: Set(session.user.0),
@@ -54,7 +59,7 @@ impl SessionWrites for Sql<Transaction> {
             expires: Set(session.expires.into()),
         };
         Entity::insert(row)
-            .exec_without_returning(self.write(Table::Uncached))
+            .exec_without_returning(tx)
             .await
             .map_err(|error| refused(error, || Error::internal("two sessions have one cookie")))?;
         Ok(())
@@ -69,9 +74,11 @@ impl SessionWrites for Sql<Transaction> {
     }
 
     async fn delete_sessions(&mut self, user: UserId) -> Result<()> {
+        let tx = self.write(Table::Uncached);
+        hold(tx, user).await?;
         Entity::delete_many()
             .filter(Column::UserId.eq(user.0))
-            .exec(self.write(Table::Uncached))
+            .exec(tx)
             .await
             .map_err(failed)?;
         Ok(())
@@ -102,4 +109,16 @@ impl SessionWrites for Sql<Transaction> {
             .map_err(failed)?;
         Ok(())
     }
+}
+
+/// Holds a user until the transaction ends: sessions come, or all go, and the user is suspended, one after the other.
+/// `None` if there is no such user.
+async fn hold(tx: &DatabaseTransaction, user: UserId) -> Result<Option<()>> {
+    let found = users::Entity::find_by_id(user.0)
+        .filter(users::Column::Deleted.is_null())
+        .lock(LockType::NoKeyUpdate)
+        .one(tx)
+        .await
+        .map_err(failed)?;
+    Ok(found.map(|_| ()))
 }

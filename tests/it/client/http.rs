@@ -5,6 +5,7 @@
 
 mod asked;
 mod bodies;
+mod newer;
 mod people;
 mod wire;
 

@@ -80,10 +80,9 @@ impl ActingClient {
         tx.insert_device(&device.hash(), &hash_of(&user_code), &new, INTERVAL)
             .await?;
         tx.commit().await?;
-        let (first, second) = user_code.split_at(CODE_LETTERS / 2);
         Ok(Some(Asked {
             device,
-            user_code: format!("{first}-{second}"),
+            user_code: as_shown(&user_code),
             expires: new.expires,
             interval: INTERVAL,
         }))
@@ -211,7 +210,35 @@ fn user_code(entropy: &dyn Entropy) -> Result<String> {
 
 /// The hash of a user code as it is typed.
 fn hash_of(user_code: &str) -> SecretHash {
-    let letters = user_code.chars().filter(char::is_ascii_alphanumeric);
-    let letters: String = letters.map(|c| c.to_ascii_uppercase()).collect();
-    SecretHash::of(&letters)
+    SecretHash::of(&letters(user_code))
+}
+
+fn letters(typed: &str) -> String {
+    let letters = typed.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|c| c.to_ascii_uppercase()).collect()
+}
+
+/// A user code as the device shows it, `BCDF-GHJK`, however it was typed.
+#[must_use]
+pub fn as_shown(typed: &str) -> String {
+    let letters = letters(typed);
+    match letters.split_at_checked(CODE_LETTERS / 2) {
+        Some((first, second)) if !second.is_empty() => format!("{first}-{second}"),
+        _ => letters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_code_is_shown_as_the_device_shows_it() {
+        for typed in ["BCDF-GHJK", "bcdfghjk", " bcdf ghjk "] {
+            assert_eq!(as_shown(typed), "BCDF-GHJK");
+            assert_eq!(hash_of(typed), hash_of("BCDFGHJK"));
+        }
+        assert_eq!(as_shown("bc"), "BC");
+        assert_eq!(as_shown("\u{e9}"), "");
+    }
 }

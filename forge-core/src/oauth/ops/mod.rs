@@ -7,4 +7,4 @@ mod tokens;
 
 pub use authorizations::{Consent, Found, Issued};
 pub use clients::OUT_OF_BAND;
-pub use devices::{Asked, Polled};
+pub use devices::{Asked, Polled, as_shown};

@@ -5,7 +5,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use forge_core::{Error, oauth::Device};
+use forge_core::Error;
+use forge_core::oauth::{Device, as_shown};
 use http::StatusCode;
 use minijinja::context;
 use serde_json::json;
@@ -65,7 +66,7 @@ pub(super) async fn ask(
                     grants: &asked.grants,
                     action: &action,
                     target: None,
-                    user_code: Some(user_code),
+                    user_code: Some(&as_shown(user_code)),
                     needed: &[],
                 },
             )
