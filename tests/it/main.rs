@@ -15,6 +15,7 @@ mod hostile;
 mod imports;
 mod layer;
 mod oauth;
+mod pages;
 mod plugins;
 mod standalone;
 mod support;
