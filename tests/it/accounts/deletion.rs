@@ -21,14 +21,7 @@ async fn a_deleted_account_is_closed_at_once_and_gone_soon() {
         let account = world.owner().await.account().unwrap();
         let refused = account.delete().await;
         assert!(matches!(refused, Err(forge::Error::Forbidden { .. })));
-        let alice = forge::Profile {
-            name: user("alice"),
-            email: None,
-        };
-        let browser = world
-            .forge()
-            .authenticate(forge::Credentials::Session(&alice));
-        let account = browser.await.unwrap().account().unwrap();
+        let account = world.signed_in("alice").await.account().unwrap();
         account.delete().await.unwrap();
         let closed = world.get(Persona::Owner, "/api/user").await;
         assert_eq!(closed.status, 403);

@@ -39,7 +39,7 @@ async fn a_user_whose_account_is_being_deleted_is_signed_out() {
     for database in Database::all() {
         let world = World::with_pages(database).await;
         let mut browser = Browser::of(&world, "alice").await;
-        let account = world.owner().await.account().unwrap();
+        let account = world.signed_in("alice").await.account().unwrap();
         account.delete().await.unwrap();
         assert!(!is_signed_in(&mut browser).await);
         let refused = browser.sign_in("alice", PASSWORD).await;

@@ -148,6 +148,21 @@ pub(crate) fn hidden(page: &Answer, name: &str) -> Option<String> {
     Some(rest.split('"').next()?.to_owned())
 }
 
+/// Where the first link of a page leads.
+pub(crate) fn link(page: &Answer) -> String {
+    let (_, rest) = page.text().split_once("href=\"").expect("a link");
+    let escaped = rest.split('"').next().unwrap_or_default();
+    let plain = [
+        ("&#x2f;", "/"),
+        ("&quot;", "\""),
+        ("&#x27;", "'"),
+        ("&amp;", "&"),
+    ];
+    plain.iter().fold(escaped.to_owned(), |text, (from, to)| {
+        text.replace(from, to)
+    })
+}
+
 /// What a page shows once: the output under the heading of that id.
 pub(crate) fn shown(page: &Answer, id: &str) -> String {
     let text = page.text();

@@ -233,6 +233,16 @@ impl World {
             .unwrap()
     }
 
+    /// A user as a page knows them who has signed in.
+    pub(crate) async fn signed_in(&self, user: &str) -> Caller {
+        let profile = forge::Profile {
+            name: user.parse().unwrap(),
+            email: None,
+        };
+        let session = Credentials::Session(&profile);
+        self.forge().authenticate(session).await.unwrap()
+    }
+
     pub(crate) async fn get(&self, persona: Persona, path: &str) -> Answer {
         self.request(persona, Method::GET, path, &[], Bytes::new())
             .await
