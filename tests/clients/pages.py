@@ -505,6 +505,19 @@ def a_device_is_connected():
 
 
 @step
+def who_signs_in_for_a_request_that_is_refused_gets_to_the_application():
+    open_page("oauth2")
+    press("Sign out")
+    state, _ = authorize(application(), "no such scope")
+    expect_page("/login")
+    sign_in()
+    WebDriverWait(browser(), PATIENCE).until(lambda it: it.current_url.startswith(callback() + "?"))
+    query = received(state)
+    expect_equal("error", query["error"], "invalid_scope")
+    expect_equal("what the policy said", complaints(), [])
+
+
+@step
 def an_application_is_revoked():
     id, _ = application()
     open_page("oauth2")
