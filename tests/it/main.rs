@@ -14,6 +14,7 @@ mod fidelity;
 mod hostile;
 mod imports;
 mod layer;
+mod logs;
 mod oauth;
 mod pages;
 mod plugins;

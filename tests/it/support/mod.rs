@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod fixture;
+pub(crate) mod logs;
 pub(crate) mod mails;
 mod personas;
 pub(crate) mod process;
@@ -90,6 +91,7 @@ impl World {
         database: Database,
         configure: impl FnOnce(forge::Builder) -> forge::Builder,
     ) -> Self {
+        logs::begin();
         let dir = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(FixedClock::at(EPOCH));
         let builder = forge::builder()
@@ -303,12 +305,13 @@ impl World {
         );
     }
 
-    /// Ends the world, with no job left behind.
+    /// Ends the world, with no job left behind and no secret in the log.
     pub(crate) async fn end(self) {
         self.settle().await;
         let Self { app, database, .. } = self;
         drop(app);
         database.drop_fresh().await;
+        logs::check();
     }
 }
 

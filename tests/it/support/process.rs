@@ -1,7 +1,7 @@
 //! The example `standalone`, or another, as a process of its own: started, asked over HTTP, stopped, killed.
 //!
-//! Invariant: a process does not outlive its handle, and nothing of the machine's configuration reaches it. What it
-//! keeps on disk is not looked at here.
+//! Invariant: a process does not outlive its handle, and nothing of the machine's configuration reaches it; what it logs
+//! is searched for secrets. What it keeps on disk is not looked at here.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,7 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use super::Answer;
+use super::{Answer, logs};
 
 /// How long a start, an answer or an end may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -105,13 +105,14 @@ impl Launch {
         reason = "the process is what is tested here"
     )]
     pub(crate) fn spawn(&self) -> Process {
+        logs::begin();
         // What an earlier process wrote must not be taken for an answer of this one.
         let _ = fs::remove_file(self.env_file());
         let output = |kind| File::create(self.file(kind)).expect("a file");
         let child = Command::new(binary(self.example))
             .args(&self.arguments)
             .current_dir(&self.dir)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", logs::FILTER)
             .env_remove("DATABASE_URL")
             .envs(self.variables.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
@@ -139,18 +140,20 @@ impl Launch {
 
 /// An example, which cargo builds beside the tests.
 fn binary(example: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let profile = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/<profile>");
-    let binary = profile.join("examples").join(example);
+    let binary = profile().join("examples").join(example);
     assert!(
         binary.exists(),
         "{} is missing: `cargo build --workspace --all-features --examples` makes it",
         binary.display()
     );
     binary
+}
+
+/// Where cargo puts what it builds: `target/<profile>`.
+pub(crate) fn profile() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    let profile = test.parent().and_then(Path::parent);
+    profile.expect("target/<profile>").to_owned()
 }
 
 /// A process that need not serve (yet).
@@ -166,6 +169,7 @@ pub(crate) struct Ended {
     /// `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
+    /// What it complained of.
     pub(crate) err: String,
 }
 
@@ -175,8 +179,15 @@ impl Process {
         fs::read_to_string(self.launch.file("out")).expect("output")
     }
 
-    /// What it has written to its standard error so far.
+    /// What it has complained of so far: all of its standard error but what is logged when all is well.
     pub(crate) fn err(&self) -> String {
+        let lines = self.log();
+        let lines = lines.split_inclusive('\n');
+        lines.filter(|line| !is_calm(line)).collect()
+    }
+
+    /// What it has written to its standard error so far.
+    fn log(&self) -> String {
         fs::read_to_string(self.launch.file("err")).expect("messages")
     }
 
@@ -190,7 +201,7 @@ impl Process {
 
     /// Waits until it has written a text to its standard error.
     pub(crate) async fn complains(&mut self, text: &str) {
-        let found = |process: &Self| process.err().contains(text).then_some(());
+        let found = |process: &Self| process.log().contains(text).then_some(());
         self.until(text, found).await;
     }
 
@@ -234,6 +245,8 @@ impl Process {
         self.child.kill().await.expect("killed");
         let err = self.err();
         assert!(!err.contains("panicked"), "{err}");
+        drop(self);
+        logs::check();
     }
 
     /// Sends it a signal, `TERM` for example.
@@ -254,12 +267,35 @@ impl Process {
     pub(crate) async fn ended(mut self) -> Ended {
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = status.unwrap_or_else(|_| panic!("it does not end: {}", self.err()));
-        Ended {
+        let ended = Ended {
             code: status.expect("a child").code(),
             out: self.out(),
             err: self.err(),
-        }
+        };
+        drop(self);
+        logs::check();
+        ended
     }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The directory may be gone before the process.
+        let Ok(log) = fs::read(self.launch.file("err")) else {
+            return;
+        };
+        let env = self.env().unwrap_or_default();
+        let known = ["FORGE_TOKEN", "FORGE_PASSWORD"].map(|key| env.get(key));
+        let known: Vec<_> = known.into_iter().flatten().map(String::as_str).collect();
+        logs::of_process(&self.launch.name, &String::from_utf8_lossy(&log), &known);
+    }
+}
+
+/// Whether a line is logged when all is well: `<time> DEBUG <where>: …`.
+fn is_calm(line: &str) -> bool {
+    let (time, rest) = line.split_once(' ').unwrap_or_default();
+    let level = rest.trim_start().split(' ').next();
+    time.ends_with('Z') && matches!(level, Some("TRACE" | "DEBUG" | "INFO"))
 }
 
 /// A process that serves.
