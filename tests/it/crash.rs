@@ -4,6 +4,7 @@
 //! cannot know how it ended. `FORGE_CRASH_ROUNDS` asks for more rounds than the few of a normal run. That the machine
 //! itself loses power is not tested here.
 
+mod deletion;
 mod import;
 mod push;
 mod worker;
