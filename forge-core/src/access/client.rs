@@ -1,7 +1,7 @@
 //! A client that has proved who it is.
 //!
-//! Invariant: an [`ActingClient`] is in force, so is its owner's account, and it has shown its secret or has none. It acts for nobody by itself: what
-//! it may see of users is what their authorizations gave it.
+//! Invariant: an [`ActingClient`] is in force, its owner is in good standing, and it has shown its secret or has none. It
+//! acts for nobody by itself: what it may see of users is what their authorizations gave it.
 
 use std::net::IpAddr;
 

@@ -170,15 +170,16 @@ impl ActingClient {
         let forge = self.forge();
         self.check_standing(authorization).await?;
         let mut tx = forge.store().begin().await?;
-        self.make_room(&mut *tx, authorization).await?;
         let issued = self
             .insert(&mut *tx, authorization, authorization.grants.clone())
             .await?;
+        self.make_room(&mut *tx, authorization).await?;
         tx.commit().await?;
         Ok(issued)
     }
 
-    /// Ends what the same user let this client do before, beyond what may be at once.
+    /// Ends what the same user let this client do before, beyond what may be at once. After the tokens are made: those hold
+    /// the user first, as whoever deletes the user does.
     pub(super) async fn make_room(&self, tx: &mut dyn Tx, newest: &Authorization) -> Result<()> {
         let keep = match self.client().kind {
             // One token for each user and client, as on meta.sr.ht: the newest.

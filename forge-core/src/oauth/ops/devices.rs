@@ -130,8 +130,9 @@ impl ActingClient {
                 if standing.is_none_or(|user| user.suspended.is_some()) {
                     return Err(Error::forbidden("this account is suspended"));
                 }
+                let issued = self.insert(&mut *tx, &authorization, grants).await?;
                 self.make_room(&mut *tx, &authorization).await?;
-                Polled::Approved(self.insert(&mut *tx, &authorization, grants).await?)
+                Polled::Approved(issued)
             }
         };
         tx.commit().await?;
