@@ -18,9 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use forge_core::names::RepoPath;
 use forge_core::oauth::{SecretHash, Token};
-use forge_core::repos::{RepoOrRedirect, Visibility};
+use forge_core::repos::RepoOrRedirect;
 use forge_core::users::User;
-use forge_core::{Actor, Result};
+use forge_core::{Actor, Result, Timestamp};
 
 /// The most entries of either kind; a few MiB together.
 const ENTRIES: u64 = 4096;
@@ -43,13 +43,15 @@ impl Cache {
         }
     }
 
-    /// The answer to `token_by_hash`, from `read` if there is none here.
+    /// The answer to `token_by_hash` at that moment, from `read` if there is none here.
     pub(crate) async fn token(
         &self,
         hash: &SecretHash,
+        now: Timestamp,
         read: impl Future<Output = Result<Option<(Token, User)>>>,
     ) -> Result<Option<(Token, User)>> {
-        self.answer(&self.tokens, hash, read).await
+        let lasts = |(token, _): &(Token, User)| token.expires > now;
+        self.answer(&self.tokens, hash, lasts, read).await
     }
 
     /// The answer to `repo_by_path`, from `read` if there is none here.
@@ -60,31 +62,21 @@ impl Cache {
         read: impl Future<Output = Result<Option<RepoOrRedirect>>>,
     ) -> Result<Option<RepoOrRedirect>> {
         let key = (path.clone(), asker);
-        // `Some` is what is kept. Clients ask as nobody before they say who they are, so what nobody may see is not kept
-        // for nobody: the next one would learn that somebody uses it.
-        let is_open = |found: &Option<RepoOrRedirect>| {
-            let Some(RepoOrRedirect::Repository(repo)) = found else {
-                return false;
-            };
-            repo.visibility != Visibility::Private
-        };
-        let mut unkept = None;
+        // `Some` is what is kept. Clients ask as nobody before they say who they are, so what is not there for nobody is
+        // not kept: the next one would learn that somebody uses it.
         let read = async {
             let found = read.await?;
-            if asker != Actor::Anonymous || is_open(&found) {
-                return Ok(Some(found));
-            }
-            unkept = found;
-            Ok(None)
+            Ok(Some(found).filter(|found| asker != Actor::Anonymous || found.is_some()))
         };
-        let kept = self.answer(&self.repos, &key, read).await?;
-        Ok(kept.unwrap_or(unkept))
+        let kept = self.answer(&self.repos, &key, |_| true, read).await?;
+        Ok(kept.flatten())
     }
 
     async fn answer<K, V>(
         &self,
         entries: &Entries<K, V>,
         key: &K,
+        holds: impl FnOnce(&V) -> bool,
         read: impl Future<Output = Result<Option<V>>>,
     ) -> Result<Option<V>>
     where
@@ -97,6 +89,7 @@ impl Cache {
         }
         if let Some((tag, value)) = entries.get(key)
             && tag == generation
+            && holds(&value)
         {
             return Ok(Some((*value).clone()));
         }
@@ -128,7 +121,6 @@ mod tests {
     use std::future::ready;
 
     use forge_core::UserId;
-    use forge_core::repos::RepoOrRedirect;
 
     use super::*;
 
@@ -211,13 +203,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_may_see_is_not_kept_for_nobody() {
+    async fn what_is_not_there_for_nobody_is_not_kept() {
         let cache = Cache::new();
-        for answer in ["~ann/one", "~ann/two"] {
-            let moved = Some(RepoOrRedirect::Moved(path(answer)));
-            let read = ready(Ok(moved.clone()));
+        for answer in [None, Some(RepoOrRedirect::Moved(path("~ann/two")))] {
+            let read = ready(Ok(answer.clone()));
             let found = cache.repo(&path("~ann/a"), Actor::Anonymous, read).await;
-            assert!(found.is_ok_and(|found| found == moved), "{answer}");
+            assert!(found.is_ok_and(|found| found == answer));
         }
     }
 
@@ -226,7 +217,9 @@ mod tests {
         let cache = Cache::new();
         let hash = SecretHash([7; 32]);
         assert!(matches!(
-            cache.token(&hash, ready(Ok(None))).await,
+            cache
+                .token(&hash, Timestamp::MIN_UTC, ready(Ok(None)))
+                .await,
             Ok(None)
         ));
         cache.tokens.run_pending_tasks();

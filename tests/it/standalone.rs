@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use forge::access::Grants;
 use forge::oauth::NewToken;
 use forge::repos::{RepoOrRedirect, RepoReads as _};
-use forge::{Actor, RepoPath, SqlStore};
+use forge::{RepoPath, SqlStore};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -213,7 +213,7 @@ async fn a_second_start_finds_everything_as_it_was() {
     let store = SqlStore::connect(&url).await.expect("a database");
     let old: RepoPath = "~you/old".parse().expect("a path");
     let moved = RepoOrRedirect::Moved("~you/new".parse().expect("a path"));
-    let found = store.repo_by_path(&old, Actor::Anonymous).await;
+    let found = store.repo_by_path(&old, None).await;
     assert_eq!(found.expect("rows"), Some(moved));
     drop(store);
 

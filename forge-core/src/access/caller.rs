@@ -52,11 +52,9 @@ impl Forge {
         let (who, grants) = match given {
             Credentials::None => (Who::Anonymous, Grants::nothing()),
             Credentials::Token(text) => {
-                let found = self.store().token_by_hash(&SecretHash::of(text)).await?;
+                let (hash, now) = (SecretHash::of(text), self.now());
+                let found = self.store().token_by_hash(&hash, now).await?;
                 let (token, user) = found.ok_or(Error::Unauthenticated)?;
-                if token.expires <= self.now() || token.is_halted {
-                    return Err(Error::Unauthenticated);
-                }
                 self.note_token_use(&token).await?;
                 (Who::User(Arc::new(user), None), token.grants)
             }
@@ -276,7 +274,11 @@ impl Caller {
     /// # Errors
     /// Those of the store.
     pub async fn moved(&self, path: &RepoPath) -> Result<Option<RepoPath>> {
-        let found = self.forge.store().repo_by_path(path, self.actor()).await?;
+        let found = self
+            .forge
+            .store()
+            .repo_by_path(path, Some(self.actor()))
+            .await?;
         let Some(RepoOrRedirect::Moved(to)) = found else {
             return Ok(None);
         };
@@ -383,7 +385,7 @@ impl Caller {
     /// What a path leads to. What does not exist takes as long to find out as what may not be seen.
     async fn look_up(&self, path: &RepoPath) -> Result<Option<RepoOrRedirect>> {
         let store = self.forge.store();
-        let found = store.repo_by_path(path, self.actor()).await?;
+        let found = store.repo_by_path(path, Some(self.actor())).await?;
         if !matches!(found, Some(RepoOrRedirect::Repository(_))) {
             match &self.who {
                 Who::Anonymous => {}

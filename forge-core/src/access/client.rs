@@ -5,8 +5,6 @@
 
 use std::net::IpAddr;
 
-use subtle::ConstantTimeEq as _;
-
 use crate::oauth::{Client, ClientId, SecretHash};
 use crate::{Error, Forge, Result};
 
@@ -30,19 +28,9 @@ impl Forge {
         id: &ClientId,
         secret: Option<&str>,
     ) -> Result<ActingClient> {
-        let client = self.store().client(id).await?;
-        // Hashed and compared in any case, so that an unknown client takes as long to refuse.
-        let shown = SecretHash::of(secret.unwrap_or_default());
-        let expected = client.as_ref().and_then(|client| client.secret);
-        let unlike = expected.unwrap_or(SecretHash([0; 32]));
-        let is_equal = bool::from(shown.0.ct_eq(&unlike.0));
-        let is_proved = match (expected, secret) {
-            (Some(_), Some(_)) => is_equal,
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        let client = self.in_force(client).await?;
-        let client = client.filter(|_| is_proved);
+        let secret = secret.map(SecretHash::of);
+        let found = self.store().client_by_secret(id, secret.as_ref()).await?;
+        let client = self.in_force(found).await?;
         Ok(ActingClient {
             forge: self.clone(),
             client: client.ok_or(Error::Unauthenticated)?,

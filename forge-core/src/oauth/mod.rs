@@ -46,8 +46,6 @@ pub struct Token {
     pub is_legacy: bool,
     /// Under what a client got it; `None` for a personal token.
     pub authorization: Option<AuthorizationId>,
-    /// Whether whoever registered that client is suspended: it means nobody for as long.
-    pub is_halted: bool,
 }
 
 /// A token to make.

@@ -15,8 +15,13 @@ use crate::{Page, Paged, Result};
 /// Reading clients and tokens.
 #[async_trait]
 pub trait OauthReads: Send + Sync {
-    /// The token of that hash with its user, expired or not.
-    async fn token_by_hash(&self, hash: &SecretHash) -> Result<Option<(Token, User)>>;
+    /// The token of that hash with its user. There is none that has ended by `now`, nor one whose client belongs to somebody
+    /// who is suspended: what means nobody takes as long to find out as what never was.
+    async fn token_by_hash(
+        &self,
+        hash: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<(Token, User)>>;
     /// A user's personal tokens that have not expired, newest first.
     async fn personal_tokens(
         &self,
@@ -26,6 +31,12 @@ pub trait OauthReads: Send + Sync {
     ) -> Result<Paged<Token>>;
     /// The client of that public name, revoked or not.
     async fn client(&self, id: &ClientId) -> Result<Option<Client>>;
+    /// The same, if that is its secret, or it has none. One with another secret takes as long to find out as none.
+    async fn client_by_secret(
+        &self,
+        id: &ClientId,
+        secret: Option<&SecretHash>,
+    ) -> Result<Option<Client>>;
     /// The clients that a user has registered and not revoked, newest first.
     async fn clients(&self, owner: UserId, page: Page) -> Result<Paged<Client>>;
     /// The authorization of that number with its client, ended or not.
@@ -42,8 +53,12 @@ pub trait OauthReads: Send + Sync {
         hash: &SecretHash,
         now: Timestamp,
     ) -> Result<Option<RefreshToken>>;
-    /// The device of that user code, expired or not, with its client.
-    async fn device_by_user_code(&self, code: &SecretHash) -> Result<Option<(Device, Client)>>;
+    /// The device of that user code whose question still waits for its answer, with its client.
+    async fn device_by_user_code(
+        &self,
+        code: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<(Device, Client)>>;
 }
 
 /// Writing clients and tokens.

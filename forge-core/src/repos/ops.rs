@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::{NewRepo, RepoChange, Repository, Visibility};
-use crate::access::{Account, Actor, ManageRepo, Mode, ReadRepo, Scope, System, WriteRepo};
+use crate::access::{Account, ManageRepo, Mode, ReadRepo, Scope, System, WriteRepo};
 use crate::events::{EventKind, NewJob, Task};
 use crate::imports::NewImport;
 use crate::names::{RefName, RepoName, RepoPath, UserName};
@@ -239,10 +239,7 @@ impl System {
             owner: owner.clone(),
             name: new.name.clone(),
         };
-        if let Some(RepoOrRedirect::Repository(_)) = forge
-            .store()
-            .repo_by_path(&path, Actor::User(user.id))
-            .await?
+        if let Some(RepoOrRedirect::Repository(_)) = forge.store().repo_by_path(&path, None).await?
         {
             return Err(Error::conflict(
                 "name",
@@ -269,7 +266,7 @@ impl System {
     /// # Errors
     /// Those of the store.
     pub async fn find_repo(&self, path: &RepoPath) -> Result<Option<Repository>> {
-        let found = self.forge().store().repo_by_path(path, Actor::Anonymous);
+        let found = self.forge().store().repo_by_path(path, None);
         Ok(match found.await? {
             Some(RepoOrRedirect::Repository(repo)) => Some(repo),
             Some(RepoOrRedirect::Moved(_)) | None => None,

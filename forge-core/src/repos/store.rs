@@ -23,9 +23,14 @@ pub enum Listing {
 /// Reading repositories.
 #[async_trait]
 pub trait RepoReads: Send + Sync {
-    /// The repository of that name, else the one that had it last and where it is now. What a store remembers, it remembers
-    /// for each `asker` alone, and what is not there like what is: else the time of an answer would tell what others ask.
-    async fn repo_by_path(&self, path: &RepoPath, asker: Actor) -> Result<Option<RepoOrRedirect>>;
+    /// The repository of that name, else the one that had it last and where it is now, as far as there is one for `asker`:
+    /// for [`Actor::Anonymous`], none is private. `None` is the forge itself. What a store remembers, it remembers for each
+    /// asker alone, and what is not there like what is: else the time of an answer would tell what others ask.
+    async fn repo_by_path(
+        &self,
+        path: &RepoPath,
+        asker: Option<Actor>,
+    ) -> Result<Option<RepoOrRedirect>>;
     /// One owner's repositories, newest first.
     async fn repos_of(
         &self,

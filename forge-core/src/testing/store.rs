@@ -24,7 +24,7 @@ mod shared;
 mod tokens;
 mod transactions;
 
-use crate::access::{Actor, Grants};
+use crate::access::Grants;
 use crate::clock::Timestamp;
 use crate::names::{RepoName, RepoPath, UserName};
 use crate::oauth::{
@@ -240,14 +240,20 @@ async fn a_token(store: &dyn Store, user: &User, hash: &SecretHash, expires: Tim
 /// What a path leads to.
 async fn found(store: &dyn Store, path: &RepoPath) -> Option<RepoOrRedirect> {
     store
-        .repo_by_path(path, Actor::Anonymous)
+        .repo_by_path(path, None)
         .await
         .expect("the path is read")
 }
 
-/// The token of that hash.
+/// The token of that hash, whenever it ended.
 async fn token(store: &dyn Store, hash: &SecretHash) -> Option<(Token, User)> {
-    store.token_by_hash(hash).await.expect("the token is read")
+    token_at(store, hash, Timestamp::MIN_UTC).await
+}
+
+/// The token of that hash, if it is in force then.
+async fn token_at(store: &dyn Store, hash: &SecretHash, now: Timestamp) -> Option<(Token, User)> {
+    let read = store.token_by_hash(hash, now).await;
+    read.expect("the token is read")
 }
 
 /// A list of five, walked through by twos.

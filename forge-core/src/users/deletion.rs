@@ -5,7 +5,7 @@
 //! It does not free the name: nobody is to be taken for who had it.
 
 use super::User;
-use crate::access::{Account, Actor, System};
+use crate::access::{Account, System};
 use crate::events::{EventKind, NewJob, Task};
 use crate::names::{RepoName, RepoPath, UserName};
 use crate::repos::{Listing, Repository};
@@ -119,12 +119,7 @@ impl Forge {
                 owner: heir.name.clone(),
                 name,
             };
-            if self
-                .store()
-                .repo_by_path(&path, Actor::Anonymous)
-                .await?
-                .is_some()
-            {
+            if self.store().repo_by_path(&path, None).await?.is_some() {
                 continue;
             }
             let mut tx = self.store().begin().await?;

@@ -75,12 +75,16 @@ fn repository(row: Row) -> Result<Repository> {
 
 #[async_trait]
 impl<S: Source> RepoReads for Sql<S> {
-    async fn repo_by_path(&self, path: &RepoPath, asker: Actor) -> Result<Option<RepoOrRedirect>> {
-        let read = repo_by_path(self.conn(), path);
-        match self.cache() {
+    async fn repo_by_path(
+        &self,
+        path: &RepoPath,
+        asker: Option<Actor>,
+    ) -> Result<Option<RepoOrRedirect>> {
+        let read = repo_by_path(self.conn(), path, asker);
+        match (self.cache(), asker) {
             // Whoever holds one deploy key is not told from who holds another.
-            Some(cache) if asker != Actor::DeployKey => cache.repo(path, asker, read).await,
-            Some(_) | None => read.await,
+            (None, _) | (_, None | Some(Actor::DeployKey)) => read.await,
+            (Some(cache), Some(asker)) => cache.repo(path, asker, read).await,
         }
     }
 
@@ -147,7 +151,15 @@ impl<S: Source> RepoReads for Sql<S> {
 async fn repo_by_path(
     conn: &impl ConnectionTrait,
     path: &RepoPath,
+    asker: Option<Actor>,
 ) -> Result<Option<RepoOrRedirect>> {
+    let is_there = |table: &'static str| match asker {
+        // Left out here, not afterwards: reading a row takes its time.
+        Some(Actor::Anonymous) => {
+            Expr::col((table, Column::Visibility)).ne(Visibility::Private.as_str())
+        }
+        _ => Expr::value(true),
+    };
     let (named, target, holder) = ("named", "target", "holder");
     let of_name = |table: &'static str| {
         Expr::col((table, Column::OwnerId))
@@ -160,7 +172,12 @@ async fn repo_by_path(
         .expr_as(Expr::col((target, Column::Name)), MOVED_TO)
         .expr_as(Expr::col((holder, users::Column::Name)), HELD_BY)
         .from(users::Entity)
-        .join_as(JoinType::LeftJoin, Entity, named, of_name(named))
+        .join_as(
+            JoinType::LeftJoin,
+            Entity,
+            named,
+            of_name(named).and(is_there(named)),
+        )
         .join_as(
             JoinType::LeftJoin,
             redirects::Entity,
@@ -174,7 +191,9 @@ async fn repo_by_path(
             JoinType::LeftJoin,
             Entity,
             target,
-            Expr::col((target, Column::Id)).equals(("redirect", redirects::Column::RepoId)),
+            Expr::col((target, Column::Id))
+                .equals(("redirect", redirects::Column::RepoId))
+                .and(is_there(target)),
         )
         .join_as(
             JoinType::LeftJoin,

@@ -1,9 +1,9 @@
 //! The cache of SQLite's store, as its users see it.
 
 use chrono::TimeDelta;
-use forge_core::Grants;
 use forge_core::oauth::{NewToken, OauthReads as _, SecretHash, TokenOrigin};
 use forge_core::store::Store as _;
+use forge_core::{Grants, Timestamp};
 
 use crate::databases::sqlite;
 use crate::shared::{add_user, now};
@@ -27,7 +27,7 @@ async fn a_commit_is_carried_through_when_its_caller_goes() {
     for _ in 0..2 {
         assert!(
             store
-                .token_by_hash(&hash)
+                .token_by_hash(&hash, Timestamp::MIN_UTC)
                 .await
                 .is_ok_and(|token| token.is_some())
         );
@@ -40,7 +40,7 @@ async fn a_commit_is_carried_through_when_its_caller_goes() {
     // The next turn comes when the commit is done.
     drop(store.begin().await.expect("a transaction"));
     let (token, _) = store
-        .token_by_hash(&hash)
+        .token_by_hash(&hash, Timestamp::MIN_UTC)
         .await
         .expect("a read")
         .expect("the token");
@@ -73,7 +73,7 @@ async fn a_revoked_token_is_never_seen_alive_after_the_commit() {
                     let mut ended = false;
                     for _ in 0..50 {
                         let (token, _) = store
-                            .token_by_hash(&hash)
+                            .token_by_hash(&hash, Timestamp::MIN_UTC)
                             .await
                             .expect("a read")
                             .expect("the token");
@@ -87,7 +87,7 @@ async fn a_revoked_token_is_never_seen_alive_after_the_commit() {
         tx.expire_token(token.id, now()).await.expect("a change");
         tx.commit().await.expect("a commit");
         let (token, _) = store
-            .token_by_hash(&hash)
+            .token_by_hash(&hash, Timestamp::MIN_UTC)
             .await
             .expect("a read")
             .expect("the token");

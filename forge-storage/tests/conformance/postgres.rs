@@ -1,7 +1,7 @@
 //! PostgreSQL, where `DATABASE_URL` names a server.
 
+use forge_core::Error;
 use forge_core::store::Store as _;
-use forge_core::{Actor, Error};
 use forge_storage::SqlStore;
 use sea_orm::ConnectionTrait as _;
 
@@ -39,15 +39,13 @@ async fn what_one_process_commits_another_sees_at_once() {
             .expect("a repository");
         tx.commit().await.expect("a commit");
         for _ in 0..2 {
-            let found =
-                forge_core::repos::RepoReads::repo_by_path(&other, &path, Actor::Anonymous).await;
+            let found = forge_core::repos::RepoReads::repo_by_path(&other, &path, None).await;
             assert!(found.is_ok_and(|repo| repo.is_some()));
         }
         let mut tx = one.begin().await.expect("a transaction");
         tx.delete_repo(repo.id).await.expect("a deletion");
         tx.commit().await.expect("a commit");
-        let found =
-            forge_core::repos::RepoReads::repo_by_path(&other, &path, Actor::Anonymous).await;
+        let found = forge_core::repos::RepoReads::repo_by_path(&other, &path, None).await;
         assert!(found.is_ok_and(|repo| repo.is_none()));
     })
     .await;

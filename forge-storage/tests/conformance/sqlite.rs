@@ -1,10 +1,10 @@
 //! SQLite.
 
+use forge_core::Error;
 use forge_core::names::RepoPath;
 use forge_core::repos::{NewRepo, RepoReads as _, Visibility};
 use forge_core::store::Store as _;
 use forge_core::users::UserReads as _;
-use forge_core::{Actor, Error};
 use forge_storage::SqlStore;
 use sea_orm::ConnectionTrait as _;
 
@@ -215,7 +215,7 @@ async fn a_row_that_cannot_be_read_is_a_fault_of_ours() {
             .execute_unprepared(sql)
             .await
             .expect("a change");
-        let read = store.repo_by_path(&path, Actor::Anonymous).await;
+        let read = store.repo_by_path(&path, None).await;
         assert!(matches!(read, Err(Error::Internal(_))), "{read:?}");
     }
 }

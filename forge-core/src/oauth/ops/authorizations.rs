@@ -249,8 +249,7 @@ impl ActingClient {
         let (store, now) = (self.forge().store(), self.forge().now());
         let hash = SecretHash::of(text);
         if let Some((token, user)) = self.own_token(&hash).await? {
-            let is_good = token.expires > now && user.suspended.is_none();
-            return Ok(is_good.then_some(Found {
+            return Ok(user.suspended.is_none().then_some(Found {
                 grants: token.grants,
                 user,
                 issued: Some(token.issued),
@@ -308,7 +307,7 @@ impl ActingClient {
 
     async fn own_token(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
         let store = self.forge().store();
-        let Some((token, user)) = store.token_by_hash(hash).await? else {
+        let Some((token, user)) = store.token_by_hash(hash, self.forge().now()).await? else {
             return Ok(None);
         };
         let Some(authorization) = token.authorization else {

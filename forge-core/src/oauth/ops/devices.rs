@@ -155,10 +155,7 @@ impl Account {
             return Err(Error::forbidden(reason));
         }
         let (store, code) = (self.forge().store(), hash_of(user_code));
-        let found = store.device_by_user_code(&code).await?;
-        let open = found.filter(|(device, _)| {
-            device.state == DeviceState::Pending && device.asked.expires > now
-        });
+        let open = store.device_by_user_code(&code, now).await?;
         if let Some((device, client)) = open
             && let Some(client) = self.forge().in_force(Some(client)).await?
         {

@@ -15,6 +15,7 @@ pub(super) async fn all(store: &dyn Store) {
     a_secret_is_replaced_by_its_owner(store).await;
     a_client_without_secret_gets_none(store).await;
     a_client_is_revoked_once(store).await;
+    a_client_is_found_by_its_secret(store).await;
 }
 
 fn new_client(kind: ClientKind) -> NewClient {
@@ -160,4 +161,27 @@ async fn a_client_is_revoked_once(store: &dyn Store) {
     };
     assert!(read == expected, "it is found all the same");
     assert_eq!(list(store, owner.id).await, [kept], "but not in the list");
+}
+
+async fn a_client_is_found_by_its_secret(store: &dyn Store) {
+    let owner = a_user(store).await;
+    let (secret, other) = (a_hash(), a_hash());
+    let make = async |secret: Option<&SecretHash>| {
+        let new = new_client(ClientKind::Confidential);
+        changed(store, async |tx| {
+            tx.insert_client(owner.id, &a_client_id(), secret, &new, at(1))
+                .await
+        })
+        .await
+    };
+    let by = async |client: &Client, secret: Option<&SecretHash>| {
+        let read = store.client_by_secret(&client.client_id, secret).await;
+        read.expect("a read")
+    };
+    let (made, open) = (make(Some(&secret)).await, make(None).await);
+    assert_eq!(by(&made, Some(&secret)).await.as_ref(), Some(&made));
+    assert_eq!(by(&open, None).await.as_ref(), Some(&open));
+    for (client, shown) in [(&made, Some(&other)), (&made, None), (&open, Some(&secret))] {
+        assert_eq!(by(client, shown).await, None);
+    }
 }

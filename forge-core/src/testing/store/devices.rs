@@ -66,7 +66,16 @@ async fn ask(store: &dyn Store, client: &Client, expires: Timestamp) -> Asked {
 }
 
 async fn found(store: &dyn Store, code: &SecretHash) -> Option<(Device, Client)> {
-    store.device_by_user_code(code).await.expect("a read")
+    found_at(store, code, Timestamp::MIN_UTC).await
+}
+
+async fn found_at(
+    store: &dyn Store,
+    code: &SecretHash,
+    now: Timestamp,
+) -> Option<(Device, Client)> {
+    let read = store.device_by_user_code(code, now).await;
+    read.expect("a read")
 }
 
 async fn answer(store: &dyn Store, code: &SecretHash, answer: &DeviceState, now: i64) -> bool {
@@ -95,6 +104,11 @@ async fn a_question_is_found_by_its_user_code(store: &dyn Store) {
         let read = found(store, &question.user_code).await;
         assert!(read == Some((expected, client)));
         assert!(found(store, &question.device).await.is_none());
+    }
+    let code = &question.user_code;
+    for (now, expected) in [(123_455, true), (123_456, false)] {
+        let read = found_at(store, code, at(now)).await;
+        assert_eq!(read.is_some(), expected, "{now}");
     }
 }
 
@@ -152,8 +166,10 @@ async fn a_question_is_answered_once(store: &dyn Store) {
             assert!(!answer(store, &question.user_code, again, 5).await);
         }
         let expected = question.with(None, 5, state.clone());
+        let polled = poll(store, &question.device, 5).await;
+        assert_eq!(polled, Some(expected));
         let read = found(store, &question.user_code).await;
-        assert!(read == Some((expected, client.clone())), "{state:?}");
+        assert!(read.is_none(), "{state:?}");
     }
     let read = found(store, &kept.user_code).await;
     let expected = kept.with(None, 5, DeviceState::Pending);

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{
     a_client, a_hash, a_token, a_token_under, a_user, an_authorization, at, changed, listed,
-    new_token, some_grants, token, walked,
+    new_token, some_grants, token, token_at, walked,
 };
 use crate::Page;
 use crate::access::Grants;
@@ -25,6 +25,7 @@ pub(super) async fn all(store: &dyn Store) {
     personal_tokens_are_listed_while_they_last(store).await;
     a_token_is_ended_once(store).await;
     a_token_is_halted_while_its_clients_owner_is_suspended(store).await;
+    a_token_is_there_until_its_end(store).await;
 }
 
 async fn a_token_is_found_with_its_user(store: &dyn Store) {
@@ -226,9 +227,20 @@ async fn a_token_is_halted_while_its_clients_owner_is_suspended(store: &dyn Stor
             tx.set_suspension(owner.id, notice, at(1)).await
         })
         .await;
-        let (read, _) = token(store, &hash).await.expect("the token");
-        assert_eq!(read.is_halted, notice.is_some());
-        let (own, _) = token(store, &own_hash).await.expect("the token");
-        assert!(!own.is_halted, "a personal token is no client's");
+        assert_eq!(token(store, &hash).await.is_none(), notice.is_some());
+        let own = token(store, &own_hash).await;
+        assert!(own.is_some(), "a personal token is no client's");
     }
+}
+
+async fn a_token_is_there_until_its_end(store: &dyn Store) {
+    let user = a_user(store).await;
+    let hash = a_hash();
+    let made = a_token(store, &user, &hash, at(1_000)).await;
+    let is_there = async |now: i64| token_at(store, &hash, at(now)).await.is_some();
+    for (now, expected) in [(0, true), (999, true), (1_000, false), (0, true)] {
+        assert_eq!(is_there(now).await, expected, "{now}");
+    }
+    changed(store, async |tx| tx.expire_token(made.id, at(500)).await).await;
+    assert!(is_there(499).await && !is_there(500).await);
 }

@@ -6,7 +6,7 @@ use super::{
     a_hash, a_name, a_repo, a_token, a_user, assert_conflict, at, begin, changed, found, new_repo,
     new_token, path, repo_name, token,
 };
-use crate::access::{Actor, Mode};
+use crate::access::Mode;
 use crate::events::{NewJob, Task};
 use crate::ids::RepoId;
 use crate::oauth::TokenOrigin;
@@ -95,7 +95,7 @@ async fn a_transaction_sees_what_it_wrote_and_others_do_not_yet(store: &dyn Stor
         .expect("a change");
 
     let (inside, user) = tx
-        .token_by_hash(&hash)
+        .token_by_hash(&hash, Timestamp::MIN_UTC)
         .await
         .expect("a read")
         .expect("the token");
@@ -104,12 +104,12 @@ async fn a_transaction_sees_what_it_wrote_and_others_do_not_yet(store: &dyn Stor
         (at(1), Some("spam"))
     );
     let inside = tx
-        .repo_by_path(&path(&owner, "b"), Actor::Anonymous)
+        .repo_by_path(&path(&owner, "b"), None)
         .await
         .expect("a read");
     assert_eq!(inside, Some(RepoOrRedirect::Repository(renamed.clone())));
     let inside = tx
-        .repo_by_path(&path(&owner, "a"), Actor::Anonymous)
+        .repo_by_path(&path(&owner, "a"), None)
         .await
         .expect("a read");
     assert_eq!(inside, Some(RepoOrRedirect::Moved(renamed.path())));

@@ -6,7 +6,7 @@
 use forge_core::access::Grants;
 use forge_core::oauth::{Authorization, Client};
 use forge_core::{AuthorizationId, ClientRow, Error, Page, Paged, Result, Timestamp, UserId};
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait as _, IntoColumnRef, LockType, Query, SelectStatement};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, DatabaseTransaction, DbErr,
     EntityTrait, FromQueryResult, IdenStatic as _, Iterable as _, JoinType, QueryFilter as _,
@@ -188,19 +188,16 @@ pub(super) async fn end_earlier(
     Ok(usize::try_from(ended).unwrap_or(usize::MAX))
 }
 
-/// Whether whoever registered the client of an authorization is suspended.
-pub(super) async fn is_halted(conn: &impl ConnectionTrait, id: i64) -> Result<bool> {
-    let halted = Entity::find_by_id(id)
+/// Whether an authorization is one that a suspended user's client was given, for a query.
+pub(super) fn is_halted(authorization: impl IntoColumnRef) -> Expr {
+    let halted = Entity::find()
         .select_only()
         .column(Column::Id)
         .join(JoinType::InnerJoin, Relation::Client.def())
         .join(JoinType::InnerJoin, clients::Relation::Owner.def())
         .filter(users::Column::Suspended.is_not_null())
-        .into_tuple::<i64>()
-        .one(conn)
-        .await
-        .map_err(failed)?;
-    Ok(halted.is_some())
+        .filter(Expr::col((Entity, Column::Id)).eq(Expr::col(authorization)));
+    Expr::exists(halted.into_query())
 }
 
 /// Ends authorizations, and then their tokens: whoever held one of them has made its token by then.

@@ -55,6 +55,21 @@ pub(super) async fn by_id(conn: &impl ConnectionTrait, id: &ClientId) -> Result<
     row.map(client).transpose()
 }
 
+/// The hash is looked for, so the database compares it: what its time tells of a hash tells nothing of a secret.
+pub(super) async fn by_secret(
+    conn: &impl ConnectionTrait,
+    id: &ClientId,
+    secret: Option<&SecretHash>,
+) -> Result<Option<Client>> {
+    let is_secret = match secret {
+        Some(secret) => Column::Secret.eq(bytes(secret)),
+        None => Column::Secret.is_null(),
+    };
+    let row = Entity::find().filter(Column::ClientId.eq(id.as_str()));
+    let row = row.filter(is_secret).one(conn).await.map_err(failed)?;
+    row.map(client).transpose()
+}
+
 pub(super) async fn of_owner(
     conn: &impl ConnectionTrait,
     owner: UserId,

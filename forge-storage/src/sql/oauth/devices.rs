@@ -23,9 +23,12 @@ const APPROVED: &str = "approved";
 pub(super) async fn by_user_code(
     conn: &impl ConnectionTrait,
     code: &SecretHash,
+    now: Timestamp,
 ) -> Result<Option<(Device, Client)>> {
     let row = Entity::find()
         .filter(Column::UserCodeHash.eq(bytes(code)))
+        .filter(Column::State.eq(PENDING))
+        .filter(Column::Expires.gt(Micros::from(now)))
         .find_also_related(clients::Entity)
         .one(conn)
         .await

@@ -46,10 +46,14 @@ fn bytes(hash: &SecretHash) -> Vec<u8> {
 
 #[async_trait]
 impl<S: Source> OauthReads for Sql<S> {
-    async fn token_by_hash(&self, hash: &SecretHash) -> Result<Option<(Token, User)>> {
-        let read = tokens::by_hash(self.conn(), hash);
+    async fn token_by_hash(
+        &self,
+        hash: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<(Token, User)>> {
+        let read = tokens::by_hash(self.conn(), hash, now);
         match self.cache() {
-            Some(cache) => cache.token(hash, read).await,
+            Some(cache) => cache.token(hash, now, read).await,
             None => read.await,
         }
     }
@@ -65,6 +69,14 @@ impl<S: Source> OauthReads for Sql<S> {
 
     async fn client(&self, id: &ClientId) -> Result<Option<Client>> {
         clients::by_id(self.conn(), id).await
+    }
+
+    async fn client_by_secret(
+        &self,
+        id: &ClientId,
+        secret: Option<&SecretHash>,
+    ) -> Result<Option<Client>> {
+        clients::by_secret(self.conn(), id, secret).await
     }
 
     async fn clients(&self, owner: UserId, of: Page) -> Result<Paged<Client>> {
@@ -91,8 +103,12 @@ impl<S: Source> OauthReads for Sql<S> {
         tokens::refresh_by_hash(self.conn(), hash, now).await
     }
 
-    async fn device_by_user_code(&self, code: &SecretHash) -> Result<Option<(Device, Client)>> {
-        devices::by_user_code(self.conn(), code).await
+    async fn device_by_user_code(
+        &self,
+        code: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<(Device, Client)>> {
+        devices::by_user_code(self.conn(), code, now).await
     }
 }
 

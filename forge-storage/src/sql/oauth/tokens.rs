@@ -1,12 +1,12 @@
 //! Tokens, and the refresh tokens that get the next ones.
 //!
-//! Invariant: a token's end only comes nearer, and a refresh token that was spent stays so. Whether a token's end has come
-//! is decided elsewhere.
+//! Invariant: a token's end only comes nearer, and a refresh token that was spent stays so. What a token may do is not known
+//! here.
 
 use forge_core::oauth::{NewToken, RefreshToken, Refreshed, SecretHash, Token, TokenOrigin};
 use forge_core::users::User;
 use forge_core::{AuthorizationId, Error, Page, Paged, Result, Timestamp, TokenId, UserId};
-use sea_orm::sea_query::{Expr, LockType, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockType, SelectStatement};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DatabaseTransaction, EntityTrait as _,
     QueryFilter as _, UpdateMany,
@@ -22,9 +22,13 @@ use crate::sql::{page, paged};
 pub(super) async fn by_hash(
     conn: &impl ConnectionTrait,
     hash: &SecretHash,
+    now: Timestamp,
 ) -> Result<Option<(Token, User)>> {
+    let is_halted = authorizations::is_halted((Entity, Column::AuthorizationId));
     let row = Entity::find()
         .filter(Column::Hash.eq(bytes(hash)))
+        .filter(Column::Expires.gt(Micros::from(now)))
+        .filter(is_halted.not())
         .find_also_related(users::Entity)
         .filter(users::Column::Deleted.is_null())
         .one(conn)
@@ -34,15 +38,7 @@ pub(super) async fn by_hash(
         return Ok(None);
     };
     let owner = owner.ok_or_else(|| unreadable("token's owner"))?;
-    let is_halted = match found.authorization_id {
-        Some(id) => authorizations::is_halted(conn, id).await?,
-        None => false,
-    };
-    let token = Token {
-        is_halted,
-        ..token(found)?
-    };
-    Ok(Some((token, user_of(owner)?)))
+    Ok(Some((token(found)?, user_of(owner)?)))
 }
 
 pub(super) async fn personal(
@@ -229,6 +225,5 @@ fn token(row: Model) -> Result<Token> {
         hint: row.hint,
         is_legacy: row.is_legacy,
         authorization: row.authorization_id.map(AuthorizationId),
-        is_halted: false,
     })
 }
