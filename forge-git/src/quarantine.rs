@@ -16,7 +16,7 @@ use forge_core::{Error, Oid, RepoId, Result};
 
 use crate::child::Git;
 use crate::format::Format;
-use crate::gix::{Handles, Repo};
+use crate::gix::{Handles, Repo, blocking, is_plain};
 use crate::layout::Layout;
 use crate::scratch::{Scratch, sync_dir};
 
@@ -24,6 +24,8 @@ use crate::scratch::{Scratch, sync_dir};
 const VIEW: RepoId = RepoId(1);
 /// Memory for orders of histories that plugins ask for, in bytes.
 const ORDER_BYTES: u64 = 4 << 20;
+/// A link to the repository that the objects are for.
+const HOME: &str = "repository";
 /// Files of a pack, in the order in which readers may find them: git and gitoxide look for the index.
 const PARTS: [&str; 3] = ["pack", "rev", "idx"];
 
@@ -32,9 +34,6 @@ const PARTS: [&str; 3] = ["pack", "rev", "idx"];
 #[must_use = "dropping it removes the objects"]
 pub(crate) struct Quarantine {
     scratch: Scratch,
-    layout: Arc<Layout>,
-    /// A repository of its own: the refs are links to the real ones.
-    view: PathBuf,
     repo: PathBuf,
     /// The repository's.
     format: Format,
@@ -52,15 +51,9 @@ impl Quarantine {
         let repo = std::path::absolute(repo).map_err(Error::internal)?;
         let format = Format::at(&repo).map_err(fault)?;
         let scratch = std::path::absolute(scratch).map_err(Error::internal)?;
-        let scratch = Scratch::below(&scratch).map_err(Error::internal)?;
-        let layout = Arc::new(Layout::at(scratch.path().to_owned()));
-        let view = layout.repo(VIEW);
-        let view = view.ok_or_else(|| Error::internal("a number without a place"))?;
         let this = Self {
             has_shallow: !shallow.is_empty(),
-            scratch,
-            layout,
-            view,
+            scratch: Scratch::below(&scratch).map_err(Error::internal)?,
             repo,
             format,
         };
@@ -69,13 +62,11 @@ impl Quarantine {
     }
 
     fn write(&self, shallow: &[Oid]) -> io::Result<()> {
-        fs::create_dir_all(self.objects().join("pack"))?;
-        fs::create_dir(self.objects().join("info"))?;
-        let main = quoted(&self.repo.join("objects"));
-        let alternates = [main.as_slice(), b"\n"].concat();
-        fs::write(self.objects().join("info/alternates"), alternates)?;
+        // Nothing more than is needed: making directories is a good part of what a small push takes.
+        fs::create_dir(self.objects())?;
+        fs::create_dir(self.objects().join("pack"))?;
         // By this, what a crash leaves behind knows where it belongs.
-        symlink(self.repo.join("refs"), self.view.join("refs"))?;
+        symlink(&self.repo, self.scratch.path().join(HOME))?;
         if self.has_shallow {
             let lines: String = shallow.iter().map(|id| format!("{id}\n")).collect();
             fs::write(self.scratch.path().join("shallow"), lines)?;
@@ -85,7 +76,7 @@ impl Quarantine {
 
     /// Where the objects lie.
     pub(crate) fn objects(&self) -> PathBuf {
-        self.view.join("objects")
+        self.scratch.path().join("objects")
     }
 
     /// The client's shallow commits, for git to read, if it has named some.
@@ -97,19 +88,53 @@ impl Quarantine {
     /// `git <subcommand>` in the repository, with the new objects beside its own; what it adds comes to them.
     pub(crate) fn git(&self, subcommand: &str) -> Git {
         let git = Git::new(&self.repo, subcommand).disposable();
-        git.env("GIT_OBJECT_DIRECTORY", self.objects())
+        let git = git.env("GIT_OBJECT_DIRECTORY", self.objects());
+        beside(git, &self.repo.join("objects"))
     }
 
-    /// The repository as it will be when the objects are in it. Its refs are the repository's.
+    /// The repository as it will be when the objects are in it: another one, whose refs are links to the real ones.
     pub(crate) fn view(&self) -> Result<Arc<dyn GitRepo>> {
-        for name in ["HEAD", "config"] {
-            let content = fs::read(self.repo.join(name)).map_err(Error::internal)?;
-            fs::write(self.view.join(name), content).map_err(Error::internal)?;
-        }
-        let (to, at) = (self.repo.join("packed-refs"), self.view.join("packed-refs"));
-        symlink(to, at).map_err(Error::internal)?;
-        let handles = Arc::new(Handles::new(Arc::clone(&self.layout), ORDER_BYTES));
+        let layout = Layout::at(self.scratch.path().to_owned());
+        let view = layout.repo(VIEW);
+        let view = view.ok_or_else(|| Error::internal("a number without a place"))?;
+        self.write_view(&view).map_err(Error::internal)?;
+        let handles = Arc::new(Handles::new(Arc::new(layout), ORDER_BYTES));
         Ok(Arc::new(Repo::new(handles, VIEW)))
+    }
+
+    fn write_view(&self, view: &Path) -> io::Result<()> {
+        fs::create_dir_all(view.join("objects/info"))?;
+        fs::create_dir(view.join("objects/pack"))?;
+        let stores = [self.objects(), self.repo.join("objects")];
+        let alternates = stores.map(|store| [quoted(&store).as_slice(), b"\n"].concat());
+        fs::write(view.join("objects/info/alternates"), alternates.concat())?;
+        for name in ["HEAD", "config"] {
+            fs::write(view.join(name), fs::read(self.repo.join(name))?)?;
+        }
+        for name in ["refs", "packed-refs"] {
+            symlink(self.repo.join(name), view.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Whether all that these tips reach is plainly there, given ids that refs name; `false` says nothing.
+    pub(crate) async fn proves(&self, tips: Vec<Oid>, known: Vec<Oid>) -> bool {
+        let (objects, repo, format) = (self.objects(), self.repo.clone(), self.format);
+        if self.has_shallow {
+            return false;
+        }
+        let proved = blocking(move || {
+            // In a shallow repository, what refs name is not complete.
+            let is_whole = !repo.join("shallow").exists();
+            Ok(is_whole && is_plain(&objects, &repo.join("objects"), format, &tips, &known)?)
+        });
+        proved.await.unwrap_or_else(|error| {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "git is to say whether a push is complete"
+            );
+            false
+        })
     }
 
     /// Makes the objects durable where they are: begins at once, and takes as long as the disk does.
@@ -186,14 +211,13 @@ fn parts(pack: &Path) -> Vec<PathBuf> {
 /// Ends a move in which a process died, as what it left below `tmp` tells: a pack without its index is of no use, and
 /// another push may be bringing the same one, so it must not be removed.
 pub(crate) fn complete(left: &Path) -> io::Result<()> {
-    let view = Layout::at(left.to_owned()).repo(VIEW).unwrap_or_default();
-    let (Ok(refs), Ok(listed)) = (
-        fs::read_link(view.join("refs")),
-        fs::read_dir(view.join("objects/pack")),
+    let (Ok(home), Ok(listed)) = (
+        fs::read_link(left.join(HOME)),
+        fs::read_dir(left.join("objects/pack")),
     ) else {
         return Ok(());
     };
-    let to = refs.with_file_name("objects").join("pack");
+    let to = home.join("objects/pack");
     for entry in listed {
         let index = entry?.path();
         let target = to.join(index.file_name().unwrap_or_default());

@@ -273,7 +273,8 @@ impl Answer<'_> {
         }
         match line.peeled {
             Peeled::Unknown => self.line(line.name, Some(line.id()?), None),
-            Peeled::Same => self.put(line.name, Some(line.id), None, None),
+            // It is in the file as it is in the answer.
+            Peeled::Same => pkt::put(&mut self.out, line.text),
             Peeled::To(peeled) => self.put(line.name, Some(line.id), None, Some(peeled)),
         }
         Ok(())
@@ -389,7 +390,10 @@ fn is_plain(name: &BStr) -> bool {
     let is_simple = name.iter().fold(true, |is_simple, byte| {
         is_simple & matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'/')
     });
-    if is_simple && !name.contains_str("//") {
+    let has_empty_part = name
+        .windows(2)
+        .fold(false, |has, pair| has | matches!(pair, [b'/', b'/']));
+    if is_simple && !has_empty_part {
         return name.starts_with(b"refs/") && !name.ends_with(b"/");
     }
     let mut previous = b'/';

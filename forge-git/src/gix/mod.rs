@@ -3,6 +3,7 @@
 //! Invariant: a handle is of the directory that lies there now; one that was replaced or removed is never read through
 //! an old handle. Nothing is written.
 
+mod connectivity;
 mod graph;
 mod loose;
 mod ls_refs;
@@ -34,6 +35,7 @@ use self::graph::GraphFile;
 use self::order::Orders;
 use crate::layout::Layout;
 
+pub(crate) use self::connectivity::is_plain;
 pub(crate) use self::ls_refs::{HIDDEN, Piece};
 pub(crate) use self::ref_query::Query;
 pub(crate) use self::repo::Repo;

@@ -29,6 +29,8 @@ pub(super) struct Odd;
 /// One ref.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line<'a> {
+    /// `id name` and the end of the line.
+    pub(super) text: &'a [u8],
     pub(super) name: &'a BStr,
     pub(super) id: &'a [u8],
     pub(super) peeled: Peeled<'a>,
@@ -141,14 +143,15 @@ impl Packed {
         if rest.is_empty() {
             return Ok(None);
         }
-        let (id, rest) = rest.split_at_checked(self.digits).ok_or(Odd)?;
-        let (name, rest) = rest.split_at(rest.find_byte(b'\n').ok_or(Odd)?);
+        let end = rest.find_byte(b'\n').ok_or(Odd)?;
+        let (text, rest) = rest.split_at(end + 1);
+        let (id, name) = text[..end].split_at_checked(self.digits).ok_or(Odd)?;
         if !is_hex(id) {
             return Err(Odd);
         }
         let name = name.strip_prefix(b" ").ok_or(Odd)?.as_bstr();
-        let mut next = at + self.digits + 1 + name.len() + 1;
-        let peeled = match rest.get(1..).and_then(|rest| rest.strip_prefix(b"^")) {
+        let mut next = at + text.len();
+        let peeled = match rest.strip_prefix(b"^") {
             Some(rest) => {
                 let (id, rest) = rest.split_at_checked(self.digits).ok_or(Odd)?;
                 if !rest.starts_with(b"\n") || !is_hex(id) {
@@ -163,7 +166,13 @@ impl Packed {
                 Known::Tags | Known::Some => Peeled::Unknown,
             },
         };
-        Ok(Some((Line { name, id, peeled }, next)))
+        let line = Line {
+            text,
+            name,
+            id,
+            peeled,
+        };
+        Ok(Some((line, next)))
     }
 
     /// The id that a name has here.

@@ -13,13 +13,23 @@ const MISSING: &str = "missing necessary objects";
 /// Git's word for a tip that brings a new end of history.
 const SHALLOW: &str = "shallow update not allowed";
 
-/// The updates that cannot be made, each with git's word for why.
+/// The updates that cannot be made, each with git's word for why. With few objects, `known` are ids that refs name: what
+/// builds on these alone is proved without a child.
 pub(super) async fn check<'a>(
     quarantine: &Quarantine,
     updates: &'a [RefUpdate],
+    known: Option<Vec<Oid>>,
 ) -> Result<Vec<(&'a RefUpdate, &'static str)>> {
     let tips: Vec<_> = updates.iter().filter_map(|update| update.new).collect();
-    if tips.is_empty() || is_connected(quarantine, &tips, false).await? {
+    if tips.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Some(known) = known
+        && quarantine.proves(tips.clone(), known).await
+    {
+        return Ok(Vec::new());
+    }
+    if is_connected(quarantine, &tips, false).await? {
         return Ok(Vec::new());
     }
     let mut refused = Vec::new();

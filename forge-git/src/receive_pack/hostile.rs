@@ -133,8 +133,18 @@ impl Place {
                 old: None,
                 new: Some(id(&self.ask(tip))),
             }];
-            let checked = connectivity::check(&quarantine, &updates).await;
-            fate.tip = checked.expect("git runs").first().map(|(_, why)| *why);
+            let of_refs = self
+                .repo
+                .try_ask(&[b"for-each-ref", b"--format=%(objectname)"]);
+            let of_refs = of_refs.unwrap_or_default();
+            let known = of_refs.lines().map(id).collect();
+            let mut fates = Vec::new();
+            for known in [None, Some(known)] {
+                let checked = connectivity::check(&quarantine, &updates, known).await;
+                fates.push(checked.expect("git runs").first().map(|(_, why)| *why));
+            }
+            assert_eq!(fates[0], fates[1], "it is the same without a child");
+            fate.tip = fates[0];
         }
         // A child that was ended may be about to write still; it has a moment.
         quarantine.remove();

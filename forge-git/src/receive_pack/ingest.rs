@@ -74,6 +74,8 @@ pub(super) async fn ingest(
     if limits.is_small {
         // Threads take longer to start than it takes to do without.
         git = git.config("pack.threads", "1");
+        // Who needs this of a small pack makes it in memory.
+        git = git.config("pack.writeReverseIndex", "false");
     }
     let mut child = git.converse()?;
     let feeding = feed(input, child.stdin()?, limits);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use forge_core::access::WriteRepo;
 use forge_core::objects::{GitBackend as _, GitRepo};
-use forge_core::push::{Decided, PushOptions};
-use forge_core::{Error, PushTarget, Result};
+use forge_core::push::{Decided, PushOptions, RefUpdate};
+use forge_core::{Error, Oid, PushTarget, Result};
 use tokio::io::BufReader;
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ use crate::transport::{Input, Transport};
 use crate::update_ref::{self, Place, Prepared, Refused, Waiting};
 use crate::words;
 
+/// Up to so many refs are looked up one by one.
+const FEW: usize = 16;
 /// Git's words.
 const NOT_UPDATED: &str = "failed to update ref";
 const NOT_ALL: &str = "atomic push failure";
@@ -107,6 +109,15 @@ impl Session<'_> {
 
         let permit = self.transport.pushes().take(repo.id(), client);
         let permit = self.talk.meanwhile(permit).await?;
+        let host = self.transport.forge().git_origin().host();
+        let pusher = &admitted.push().pusher.name;
+        let mut place = Place {
+            repo: dir.clone(),
+            objects: None,
+            name: pusher.to_string(),
+            email: format!("{pusher}@{host}"),
+        };
+        let mut waiting = None;
         let mut quarantine = None;
         let mut is_small = false;
         if self.asked.brings_objects() {
@@ -126,6 +137,11 @@ impl Session<'_> {
                 idle: [limits.idle, limits.pack_idle],
             };
             is_small = limits.is_small;
+            place.objects = Some(made.objects());
+            if is_small {
+                // The child that moves refs starts while another one reads the pack.
+                waiting = Some(Waiting::start(place.clone())?);
+            }
             let (input, talk) = (&mut self.input, &mut self.talk);
             let is_quiet = self.asked.wants.quiet;
             let unpacked = ingest::ingest(input, made, limits, is_quiet, talk).await?;
@@ -135,21 +151,20 @@ impl Session<'_> {
             self.is_taken = true;
             step!("ingested");
         }
-        // The child that moves refs starts, and the disk works, while it is still found out whether anything is to move.
-        let host = self.transport.forge().git_origin().host();
-        let pusher = &admitted.push().pusher.name;
-        let waiting = Waiting::start(Place {
-            repo: dir.clone(),
-            objects: quarantine.as_ref().map(Quarantine::objects),
-            name: pusher.to_string(),
-            email: format!("{pusher}@{host}"),
-        })?;
-        // Of a large pack, it waits for the outcome.
+        let waiting = match waiting {
+            Some(waiting) => waiting,
+            None => Waiting::start(place)?,
+        };
+        // The disk works while it is still found out whether anything is to move; of a large pack, it waits for that.
         let syncing = quarantine.as_ref().filter(|_| is_small);
         let syncing = syncing.map(Quarantine::sync);
         if let Some(made) = &quarantine {
             let standing = self.asked.standing();
-            let checked = connectivity::check(made, &standing);
+            let known = match is_small && standing.len() <= FEW {
+                true => known(&*git, &standing).await.ok(),
+                false => None,
+            };
+            let checked = connectivity::check(made, &standing, known);
             for (update, why) in self.talk.meanwhile(checked).await? {
                 self.asked.refuse(&update.name, why);
             }
@@ -197,14 +212,16 @@ impl Session<'_> {
         }
 
         let push = decided.push();
-        if let Some(new) = &quarantine {
-            match syncing {
-                Some(syncing) => self.talk.meanwhile(syncing).await?,
-                None => self.talk.meanwhile(new.sync()).await?,
+        let synced = async {
+            match (syncing, &quarantine) {
+                (Some(syncing), _) => syncing.await,
+                (None, Some(new)) => new.sync().await,
+                (None, None) => Ok(()),
             }
-        }
-        let preparing = update_ref::prepare(waiting, push.updates.clone(), is_atomic);
-        let (prepared, refused) = self.talk.meanwhile(preparing).await?;
+        };
+        let prepared = update_ref::prepare(waiting, push.updates.clone(), is_atomic);
+        let both = futures::future::try_join(synced, prepared);
+        let ((), (prepared, refused)) = self.talk.meanwhile(both).await?;
         self.not_updated(refused).await;
         if prepared.updates().is_empty() {
             return Ok(None);
@@ -297,12 +314,7 @@ impl Session<'_> {
         self.has_moved = !moved.is_empty();
         step!("committed");
         let head = head::repair(&dir, &*git, &moved).await;
-        let places = (dir.clone(), moved.clone());
-        let synced = blocking(move || {
-            let (dir, moved) = places;
-            update_ref::sync(&dir, &moved).map_err(Error::internal)
-        });
-        if let Err(error) = synced.await {
+        if let Err(error) = update_ref::sync(&dir, &moved).await {
             // They have moved, and are told of; what the disk makes of it is out of our hands.
             self.tell(&words::of(&error)).await;
         }
@@ -420,6 +432,21 @@ impl Session<'_> {
             drain(&mut self.input, &self.transport.forge().limits().push).await;
         }
     }
+}
+
+/// What the refs that are to move, and HEAD, name now.
+async fn known(git: &dyn GitRepo, updates: &[RefUpdate]) -> Result<Vec<Oid>> {
+    let mut known = Vec::new();
+    for name in updates
+        .iter()
+        .map(|update| update.name.clone())
+        .chain(git.head().await?)
+    {
+        if let Some(found) = git.find_ref(&name).await? {
+            known.extend([found.target, found.peeled]);
+        }
+    }
+    Ok(known)
 }
 
 /// How many bytes a repository may still grow by; `None` if by none.

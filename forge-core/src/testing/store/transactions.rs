@@ -7,6 +7,7 @@ use super::{
     new_token, path, repo_name, token,
 };
 use crate::access::Mode;
+use crate::clock::Timestamp;
 use crate::events::{NewJob, Task};
 use crate::ids::RepoId;
 use crate::oauth::TokenOrigin;
