@@ -13,6 +13,7 @@ mod sessions;
 mod suspension;
 mod sweep;
 mod tokens;
+mod unserved;
 
 use http::Method;
 
