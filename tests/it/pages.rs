@@ -4,6 +4,7 @@
 //! has consented is not looked at here.
 
 mod confirm;
+mod deletion;
 mod forms;
 mod guesses;
 mod host;

@@ -4,6 +4,7 @@
 
 mod audit;
 mod confirm;
+mod deletion;
 mod files;
 mod keys;
 mod login;
@@ -96,7 +97,7 @@ pub fn claims(path: &str, identity: &Identity) -> bool {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     ["/oauth", "/oauth2", METADATA].into_iter().any(is_below)
-        || path == "/profile/confirm-email"
+        || matches!(path, "/profile/confirm-email" | "/profile/delete")
         || (matches!(identity, Identity::Passwords) && matches!(path, "/login" | "/logout"))
 }
 
@@ -114,6 +115,7 @@ fn pages() -> Table<Site> {
     oauth::routes(&mut table);
     login::routes(&mut table);
     confirm::routes(&mut table);
+    deletion::routes(&mut table);
     table
 }
 
