@@ -43,7 +43,7 @@ async fn delete(
         |status, field, text: &str| blank(&site, &visitor, &account, status, Some((field, text)));
     let (name, typed) = (account.user().name.as_str(), form.text("username").trim());
     if typed.strip_prefix('~').unwrap_or(typed) != name {
-        let text = format!("The user name must be {name}. Nothing was deleted.");
+        let text = format!("The user name must be “{name}”. Nothing was deleted.");
         return Ok(again(StatusCode::BAD_REQUEST, "username", &text));
     }
     let is_ours = is_ours(&site);

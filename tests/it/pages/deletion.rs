@@ -97,7 +97,7 @@ async fn a_wrong_name_deletes_nothing() {
             assert_eq!(refused.status, 400, "{name:?}");
             let (field, message) = fault(&refused);
             assert_eq!(field, "username");
-            assert!(message.contains("must be alice"), "{message}");
+            assert!(message.contains("must be “alice”"), "{message}");
             assert_is_there(&world, &mut browser).await;
         }
         world.end().await;
