@@ -1,12 +1,13 @@
 //! The table of routes: which methods a path has, and what becomes of the others.
 //!
 //! Invariant: what the table lists is what is served, so a test can walk it. `GET` routes serve `HEAD`; every path
-//! answers `OPTIONS` with 200 and `Allow`, without credentials; other methods get 405 with the error body.
+//! answers `OPTIONS` with 200 and `Allow`, without credentials; other methods get 405 with the error body. Whoever shows
+//! such answers to people knows them by [`Unserved`].
 
-use axum::Router;
 use axum::handler::Handler;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
+use axum::{Extension, Router};
 use forge_core::Error;
 use forge_core::http::{Body, Routes};
 use http::header::{ALLOW, CONTENT_LENGTH};
@@ -24,6 +25,10 @@ pub struct Endpoint {
     /// The path below the service's origin; `{name}` stands for a segment, `{*name}` for one or more.
     pub path: String,
 }
+
+/// In the extensions of answers that no handler has given: there is no such path, or with an `Allow`, not that method.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unserved;
 
 /// Routes whose handlers share an `S`.
 pub(crate) struct Table<S = App> {
@@ -109,7 +114,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
                     None,
                     "405 method not allowed",
                 );
-                ([(ALLOW, allowed)], refused)
+                (Extension(Unserved), [(ALLOW, allowed)], refused)
             };
             router = router.route(
                 &path,
@@ -117,7 +122,7 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             );
         }
         let router = router
-            .fallback(async || Failure(Error::NotFound).into_response())
+            .fallback(async || (Extension(Unserved), Failure(Error::NotFound)))
             .with_state(state);
         Routes::new(
             router

@@ -35,6 +35,7 @@ PICTURES = Path(__file__).resolve().parents[2] / "target" / "screenshots"
 REPOS = "git.sr.ht/REPOSITORIES"
 PROFILE = "meta.sr.ht/PROFILE"
 KEYS = "meta.sr.ht/SSH_KEYS"
+ROUNDS = ("at 1280 px", "at 320 px")
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -42,9 +43,10 @@ DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class Screen:
-    """How wide it is, and the browser that shows something on it."""
+    """How wide it is, the browser that shows something on it, and whether no other comes after it."""
 
     width = 0
+    is_last = False
     driver = None
 
 
@@ -83,6 +85,7 @@ def begin(round):
         each.cache_clear()
     Screen.driver = start_browser()
     Screen.width = int(round.split()[1])
+    Screen.is_last = round == ROUNDS[-1]
     show("light")
 
 
@@ -483,6 +486,35 @@ def a_token_that_cannot_be_is_told_why():
 
 
 @step
+def a_program_sends_its_user_to_make_a_token():
+    open_page(f"oauth2/personal-token?{urlencode({'grants': f'{PROFILE}:RO {KEYS}:RW'})}")
+    expect_title("Make a personal access token")
+    look("token-asked-for")
+    for name, value in ((PROFILE, "RO"), (KEYS, "RW"), (REPOS, "")):
+        expect_equal(name, Select(field(name)).first_selected_option.get_attribute("value"), value)
+    press("Make the token")
+    expect_scopes(find("output").text, PROFILE, KEYS)
+
+
+@step
+def a_program_that_asks_for_what_there_is_not_is_told():
+    open_page("oauth2/personal-token?grants=no-such-scope")
+    expect_title("Make a personal access token")
+    expect("no-such-scope" in alert(), alert())
+    look("token-refused")
+
+
+@step
+def a_page_that_there_is_not_is_told():
+    open_page("oauth2/no-such-page")
+    expect_title("Not found")
+    look("not-found")
+    open_page("logout")
+    expect_title("Not this way")
+    look("not-this-way")
+
+
+@step
 def a_device_is_connected():
     app = a_public_application()
     fields = {"client_id": app[0], "scope": f"{REPOS}:RO {KEYS}:RO"}
@@ -536,5 +568,36 @@ def somebody_signs_out():
     expect_page("/login")
 
 
+@step
+def somebody_deletes_their_account():
+    open_page("oauth2")
+    sign_in()
+    follow("Delete your account")
+    expect_title("Delete your account")
+    look("deletion")
+    for name, password, wrong in (("somebody", PASSWORD, "username"), (USER, "wrong", "password")):
+        write("username", name)
+        write("password", password)
+        press("Delete my account")
+        expect(alert(), "nothing is said")
+        expect_equal("what is wrong", find("[aria-invalid=true]").get_attribute("name"), wrong)
+        look(f"deletion-wrong-{wrong}")
+    # The next round needs them.
+    if not Screen.is_last:
+        return
+    tab_to(field("username"))
+    keys(USER)
+    tab_to(field("password"))
+    keys(PASSWORD)
+    tab_to(button("Delete my account"))
+    leave(lambda: keys(Keys.ENTER))
+    expect_title("Your account is being deleted")
+    look("deletion-begun")
+    open_page("oauth2")
+    expect_page("/login")
+    sign_in()
+    expect("Make the token" not in browser().page_source, "they are signed in again")
+
+
 shutil.rmtree(PICTURES, ignore_errors=True)
-run(rounds=("at 1280 px", "at 320 px"), prepare=begin, explain=explain)
+run(rounds=ROUNDS, prepare=begin, explain=explain)

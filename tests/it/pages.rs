@@ -4,6 +4,7 @@
 //! has consented is not looked at here.
 
 mod confirm;
+mod deletion;
 mod forms;
 mod guesses;
 mod host;
@@ -13,6 +14,7 @@ mod sessions;
 mod suspension;
 mod sweep;
 mod tokens;
+mod unserved;
 
 use http::Method;
 

@@ -34,6 +34,18 @@ impl Forge {
         action: &'static str,
         details: impl Into<Option<String>>,
     ) -> Result<()> {
+        self.note_all(tx, &[user], from, action, details).await
+    }
+
+    /// Writes the same line into several accounts' logs.
+    pub(crate) async fn note_all(
+        &self,
+        tx: &mut dyn Tx,
+        users: &[UserId],
+        from: Option<IpAddr>,
+        action: &'static str,
+        details: impl Into<Option<String>>,
+    ) -> Result<()> {
         let mut details: Option<String> = details.into();
         if let Some(details) = &mut details {
             details.truncate(details.floor_char_boundary(MAX_DETAILS));
@@ -43,7 +55,7 @@ impl Forge {
             action,
             details,
         };
-        tx.insert_audit(user, &new, self.now()).await
+        tx.insert_audit(users, &new, self.now()).await
     }
 
     /// Removes what is kept for a while only: lines of the log, and what has ended of sessions and tokens.

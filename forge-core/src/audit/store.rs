@@ -17,8 +17,13 @@ pub trait AuditReads: Send + Sync {
 /// Writing the log.
 #[async_trait]
 pub trait AuditWrites: Send {
-    /// Adds a line, as it is. [`crate::Error::NotFound`] if there is no such user.
-    async fn insert_audit(&mut self, user: UserId, new: &NewEntry, now: Timestamp) -> Result<()>;
+    /// Adds a line, as it is, for each of these users. [`crate::Error::NotFound`] if one of them is not there.
+    async fn insert_audit(
+        &mut self,
+        users: &[UserId],
+        new: &NewEntry,
+        now: Timestamp,
+    ) -> Result<()>;
     /// Removes every line written before that moment.
     async fn purge_audit(&mut self, before: Timestamp) -> Result<()>;
 }

@@ -15,6 +15,7 @@ pub use store::EventWrites;
 use crate::clock::Timestamp;
 use crate::ids::{JobId, KeyId, PgpKeyId, RepoId, UserId};
 use crate::keys::SshKey;
+use crate::oauth::ClientId;
 use crate::pgp_keys::PgpKey;
 use crate::push::Push;
 use crate::repos::{Owner, Repository};
@@ -106,6 +107,8 @@ pub enum Task {
         /// Who gets the repositories; with `None` they are deleted.
         heir: Option<UserId>,
     },
+    /// Write into the logs of its users that a client was revoked.
+    TellOfClient(ClientId),
     /// Remove what crashes left behind; comes back every day.
     Sweep,
     /// Remove what is kept for a while only; comes back every day.

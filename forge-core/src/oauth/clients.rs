@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::SecretHash;
 use crate::clock::Timestamp;
 use crate::ids::{ClientRow, UserId};
@@ -15,7 +17,8 @@ use crate::{Error, Result};
 const LOGGED_NAME: usize = 64;
 
 /// The public name of a client: a UUID, or, in the older scheme, 16 hex digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ClientId(String);
 
 impl ClientId {
@@ -23,6 +26,20 @@ impl ClientId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<ClientId> for String {
+    fn from(id: ClientId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for ClientId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 

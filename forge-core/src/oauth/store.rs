@@ -117,8 +117,12 @@ pub trait OauthWrites: Send {
     /// Ends an authorization and its tokens; its refresh tokens are unknown from then on. `false` if there is none or it has
     /// ended before.
     async fn end_authorization(&mut self, id: AuthorizationId, now: Timestamp) -> Result<bool>;
-    /// The same for all authorizations of a client.
+    /// The same for all authorizations of a client. Their users are still to be told, see [`OauthWrites::take_untold`].
     async fn end_authorizations_of(&mut self, client: ClientRow, now: Timestamp) -> Result<()>;
+    /// The next users, `most` at most, whose authorizations have ended with [`OauthWrites::end_authorizations_of`], in order,
+    /// each once; none if there is none left. When this transaction is committed they count as told, and of two who take at
+    /// once, only one gets a user. Whoever was deleted is left out; the others are not deleted before this transaction ends.
+    async fn take_untold(&mut self, client: ClientRow, most: u64) -> Result<Vec<UserId>>;
     /// The same for what a user let a client do earlier than in this authorization, but for the latest `keep` of it. How many
     /// have ended by it.
     async fn end_earlier_authorizations(
@@ -165,6 +169,6 @@ pub trait OauthWrites: Send {
     async fn take_device(&mut self, device: &SecretHash) -> Result<bool>;
 
     /// Removes what ended before that moment: codes, devices, refresh tokens, tokens, and authorizations, also those that
-    /// were made before then and have no code, token or refresh token left.
+    /// were made before then and have no code, token or refresh token left. What somebody is still to be told of stays.
     async fn purge_oauth(&mut self, before: Timestamp) -> Result<()>;
 }

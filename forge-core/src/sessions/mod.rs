@@ -4,6 +4,7 @@
 //! [`crate::identity::IdentityProvider`] among others: where the host has users, nothing here is in use.
 
 mod attempts;
+mod guesses;
 mod ops;
 mod password;
 mod store;
@@ -12,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::ids::UserId;
 
 pub(crate) use attempts::{Attempts, neighbourhood};
-pub use ops::{COOKIE_NAME, SignIn};
+pub use ops::{COOKIE_NAME, ShownAgain, SignIn};
 pub(crate) use password::at_once as hashes_at_once;
 pub use store::{SessionReads, SessionWrites};
 

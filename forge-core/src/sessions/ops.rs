@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use chrono::TimeDelta;
 use http::request::Parts;
 
-use super::{Session, neighbourhood};
-use crate::access::{Caller, Credentials};
+use super::Session;
+use super::guesses::Guess;
+use crate::access::{Account, Caller, Credentials};
 use crate::http::cookie;
 use crate::identity::{Identity, Profile};
 use crate::names::UserName;
@@ -15,11 +16,6 @@ use crate::{Error, Forge, Result};
 
 /// How long a browser stays signed in.
 const LIFE: TimeDelta = TimeDelta::days(30);
-/// How many wrong passwords in a quarter of an hour make wait: a name from one address, the name from anywhere, and the
-/// address. Whoever wants to keep somebody out must come from many addresses.
-const WRONG_FROM_THERE: u32 = 10;
-const WRONG_FOR_NAME: u32 = 100;
-const WRONG_FOR_ADDRESS: u32 = 50;
 
 /// The name of the cookie that holds a session, see [`crate::http::Origin::cookie_name`].
 pub const COOKIE_NAME: &str = "forge_session";
@@ -35,6 +31,39 @@ pub enum SignIn {
     Suspended(String),
     /// Too many wrong passwords: how many seconds to wait.
     TooOften(u64),
+}
+
+/// What came of showing a password once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownAgain {
+    /// It is the account's.
+    Right,
+    /// It is another.
+    Wrong,
+    /// Too many wrong passwords: how many seconds to wait.
+    TooOften(u64),
+}
+
+impl Account {
+    /// Whether that is the account's password, for what a browser that was left alone must not be good for. Wrong ones count
+    /// with those of [`Forge::sign_in`]. For pages, where [`Identity::Passwords`] is in use.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`] if too many passwords are looked at; those of the store.
+    pub async fn show_password(&self, password: &str) -> Result<ShownAgain> {
+        self.require_session()?;
+        let (forge, user) = (self.forge(), self.user());
+        let guess = Guess::new(Some(&user.name), self.caller().address());
+        if let Err(seconds) = guess.begin(forge.attempts(), forge.now()) {
+            return Ok(ShownAgain::TooOften(seconds));
+        }
+        let phc = forge.store().password(user.id).await?;
+        if !forge.verify_password(phc, password).await? {
+            return Ok(ShownAgain::Wrong);
+        }
+        guess.succeed(forge.attempts());
+        Ok(ShownAgain::Right)
+    }
 }
 
 impl Forge {
@@ -96,23 +125,9 @@ impl Forge {
     ) -> Result<SignIn> {
         let now = self.now();
         let name = name.parse::<UserName>().ok();
-        // What cannot be a name is one name: else each would have guesses of its own, and take its memory.
-        let by_name = format!("name {}", name.as_ref().map_or("?", UserName::as_str));
-        let there = address.map_or_else(|| "?".to_owned(), |it| neighbourhood(it).to_string());
-        let from_there = format!("{by_name} at {there}");
-        let by_address = address.map(|_| format!("address {there}"));
-        let mut limits = vec![(&from_there, WRONG_FROM_THERE), (&by_name, WRONG_FOR_NAME)];
-        limits.extend(by_address.as_ref().map(|it| (it, WRONG_FOR_ADDRESS)));
-        let waits = limits
-            .iter()
-            .filter_map(|(name, most)| self.attempts().wait(name, *most, now));
-        if let Some(wait) = waits.max() {
-            let seconds = u64::try_from(wait.num_seconds()).unwrap_or(0) + 1;
+        let guess = Guess::new(name.as_ref(), address);
+        if let Err(seconds) = guess.begin(self.attempts(), now) {
             return Ok(SignIn::TooOften(seconds));
-        }
-        // Counted before the password is looked at: guesses at the same time count, too.
-        for (name, _) in &limits {
-            self.attempts().fail(name, now);
         }
         let store = self.store();
         let user = match &name {
@@ -125,11 +140,7 @@ impl Forge {
         let Some(user) = user.filter(|_| is_right) else {
             return Ok(SignIn::Wrong);
         };
-        self.attempts().succeed(&from_there);
-        // Others share these; and who has a password of their own must not clear them for guessing at others'.
-        for (name, _) in limits.iter().skip(1) {
-            self.attempts().take_back(name);
-        }
+        guess.succeed(self.attempts());
         let cookie = Secret::generate("", self.entropy())?;
         let session = Session {
             user: user.id,

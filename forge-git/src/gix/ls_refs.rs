@@ -384,17 +384,27 @@ fn tagged(tag: &[u8]) -> Option<(ObjectId, bool)> {
     Some((id, is_tag))
 }
 
+/// The bytes of which no rule speaks, and the slash.
+const SIMPLE: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 256 {
+        let it = byte as u8;
+        table[byte] = it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'/');
+        byte += 1;
+    }
+    table
+};
+
 /// Whether git takes the name as it is: `git check-ref-format`, read in one pass.
 fn is_plain(name: &BStr) -> bool {
     // Most names hold nothing of which a rule speaks but slashes, and are done with in one look.
-    let is_simple = name.iter().fold(true, |is_simple, byte| {
-        is_simple & matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'/')
-    });
-    let has_empty_part = name
-        .windows(2)
-        .fold(false, |has, pair| has | matches!(pair, [b'/', b'/']));
-    if is_simple && !has_empty_part {
-        return name.starts_with(b"refs/") && !name.ends_with(b"/");
+    let look = |(is_simple, previous), &byte: &u8| {
+        let is_empty_part = (byte == b'/') & (previous == b'/');
+        (is_simple & SIMPLE[usize::from(byte)] & !is_empty_part, byte)
+    };
+    let (is_simple, last) = name.iter().fold((true, b'/'), look);
+    if is_simple {
+        return name.starts_with(b"refs/") && last != b'/';
     }
     let mut previous = b'/';
     for (at, &byte) in name.iter().enumerate() {

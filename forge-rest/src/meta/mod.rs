@@ -4,6 +4,7 @@
 
 mod audit;
 mod confirm;
+mod deletion;
 mod files;
 mod keys;
 mod login;
@@ -24,7 +25,7 @@ use http::{HeaderValue, Method, Request, Uri};
 use tower::{ServiceExt as _, service_fn};
 
 pub use self::site::Templates;
-use self::site::{Site, with_page};
+use self::site::{Site, with_page, with_unserved_page};
 
 use crate::error::Result;
 use crate::git::{App, version};
@@ -50,11 +51,15 @@ pub fn routes(forge: Forge, time: TimestampStyle, templates: Templates) -> Route
     Routes::new(service_fn(move |request: Request<Body>| {
         let path = request.uri().path();
         let is_page = claims(path, site.forge.identity());
-        let is_shared = SHARED.contains(&path) || path.starts_with(METADATA);
+        let is_shared = is_shared(path);
+        let is_for_people = is_page && !is_for_programs(path);
         let routes = if is_page { pages.clone() } else { api.clone() };
         let site = site.clone();
         async move {
             let mut response = with_page(&site, routes.oneshot(request).await?);
+            if is_for_people {
+                response = with_unserved_page(&site, response);
+            }
             if is_shared {
                 let headers = response.headers_mut();
                 for (name, value) in [
@@ -70,6 +75,16 @@ pub fn routes(forge: Forge, time: TimestampStyle, templates: Templates) -> Route
     }))
 }
 
+fn is_shared(path: &str) -> bool {
+    SHARED.contains(&path) || path.starts_with(METADATA)
+}
+
+/// Whether programs ask there by themselves, and want their errors in JSON. Everywhere else that [`claims`] names, they are
+/// people, who are shown a page.
+fn is_for_programs(path: &str) -> bool {
+    is_shared(path) || matches!(path, "/oauth2/device-authorization" | "/oauth/exchange")
+}
+
 /// Whether a path below the meta service's origin is one of its pages or of the addresses of OAuth. The API and the
 /// files of keys are not among them. There are none where nobody knows who is signed in.
 #[must_use]
@@ -82,7 +97,7 @@ pub fn claims(path: &str, identity: &Identity) -> bool {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     ["/oauth", "/oauth2", METADATA].into_iter().any(is_below)
-        || path == "/profile/confirm-email"
+        || matches!(path, "/profile/confirm-email" | "/profile/delete")
         || (matches!(identity, Identity::Passwords) && matches!(path, "/login" | "/logout"))
 }
 
@@ -100,6 +115,7 @@ fn pages() -> Table<Site> {
     oauth::routes(&mut table);
     login::routes(&mut table);
     confirm::routes(&mut table);
+    deletion::routes(&mut table);
     table
 }
 

@@ -24,15 +24,20 @@ use crate::time::TimestampStyle;
 pub(super) fn routes(table: &mut Table<Site>) {
     table.get("/oauth", index);
     table.get("/oauth/register", register);
-    table.get("/oauth/personal-token", index);
+    table.get("/oauth/personal-token", personal_token);
     table.get("/oauth/authorize", ask);
     table.add(Method::POST, "/oauth/authorize", answer);
     table.add(Method::POST, "/oauth/exchange", exchange);
 }
 
-/// `GET /oauth`, `GET /oauth/personal-token`: both schemes' things are on one page.
+/// `GET /oauth`: both schemes' things are on one page.
 async fn index(State(site): State<Site>) -> Response {
     see_other(&site.path("/oauth2"))
+}
+
+/// `GET /oauth/personal-token`: tokens are of one kind.
+async fn personal_token(State(site): State<Site>) -> Response {
+    see_other(&site.path("/oauth2/personal-token"))
 }
 
 /// `GET /oauth/register`

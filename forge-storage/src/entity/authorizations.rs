@@ -15,6 +15,8 @@ pub struct Model {
     pub grants: String,
     pub created: Micros,
     pub ended: Option<Micros>,
+    /// Whether its user is still to be told that it has ended with its client.
+    pub is_untold: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

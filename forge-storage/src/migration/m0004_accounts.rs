@@ -46,7 +46,10 @@ impl MigrationTrait for Accounts {
             ("forge_audit", &["user_id", "id"]),
             ("forge_audit", &["created"]),
             ("forge_authorization", &["user_id", "id"]),
-            ("forge_authorization", &["client_id"]),
+            (
+                "forge_authorization",
+                &["client_id", "is_untold", "user_id"],
+            ),
             ("forge_authorization", &["created"]),
             ("forge_authorization", &["ended"]),
             ("forge_code", &["authorization_id"]),
@@ -159,6 +162,7 @@ fn of_clients(manager: &SchemaManager<'_>) -> [TableCreateStatement; 5] {
             .col(text("grants").not_null())
             .col(moment("created"))
             .col(some_moment("ended"))
+            .col(flag("is_untold"))
             .foreign_key(&mut to_user("user_id"))
             .foreign_key(&mut owned_by("forge_oauth_client", "client_id"))
             .take(),

@@ -25,16 +25,24 @@ impl<S: Source> AuditReads for Sql<S> {
 
 #[async_trait]
 impl AuditWrites for Sql<Transaction> {
-    async fn insert_audit(&mut self, user: UserId, new: &NewEntry, now: Timestamp) -> Result<()> {
-        let row = ActiveModel {
+    async fn insert_audit(
+        &mut self,
+        users: &[UserId],
+        new: &NewEntry,
+        now: Timestamp,
+    ) -> Result<()> {
+        let rows = users.iter().map(|user| ActiveModel {
             user_id: Set(user.0),
             created: Set(now.into()),
             ip: Set(new.ip.map(|ip| ip.to_string())),
             action: Set(new.action.to_owned()),
             details: Set(new.details.clone()),
             ..ActiveModel::default()
-        };
-        Entity::insert(row)
+        });
+        if users.is_empty() {
+            return Ok(());
+        }
+        Entity::insert_many(rows)
             .exec_without_returning(self.write(Table::Uncached))
             .await
             .map_err(|error| refused(error, || Error::internal("two lines have one number")))?;

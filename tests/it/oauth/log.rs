@@ -5,10 +5,12 @@
 
 use chrono::TimeDelta;
 use forge::Grants;
-use forge::oauth::NewToken;
+use forge::oauth::{Consent, NewToken};
 use serde_json::Value;
 
-use super::application::{Application, Kind, NAME, REDIRECT, Tokens, allow, connect, registration};
+use super::application::{
+    Application, Kind, NAME, REDIRECT, Tokens, allow, connect, registration, tried,
+};
 use super::revocation::{revoke_client, take_back};
 use crate::support::browser::{Browser, PASSWORD, shown};
 use crate::support::{Answer, Database, Persona, World};
@@ -102,6 +104,7 @@ async fn the_life_of_a_client_is_in_the_log() {
 
         press(&mut alice, &app, "reset-secret").await;
         press(&mut alice, &app, "revoke").await;
+        world.settle().await;
 
         let (id, it) = (&app.id, app.logged());
         assert_eq!(
@@ -119,6 +122,7 @@ async fn the_life_of_a_client_is_in_the_log() {
                 format!("OAuth 2.0 access grant issued | {it}"),
                 format!("reset client secret | {id}"),
                 format!("OAuth 2.0 client revoked | {id}"),
+                format!("OAuth 2.0 grant revoked | {it}: the application was revoked"),
             ]
         );
         world.end().await;
@@ -138,8 +142,10 @@ async fn the_life_of_a_client_of_the_older_scheme_is_in_the_log() {
         app.tokens(&mut alice).await;
         app.tokens(&mut alice).await;
         take_back(&mut alice).await;
+        app.tokens(&mut alice).await;
         press(&mut alice, &app, "reset-secret").await;
         press(&mut alice, &app, "revoke").await;
+        world.settle().await;
         let (id, it) = (&app.id, app.logged());
         assert_eq!(
             log.lines().await,
@@ -152,8 +158,10 @@ async fn the_life_of_a_client_of_the_older_scheme_is_in_the_log() {
                 // There is one for each user and client.
                 format!("revoked oauth tokens | {it}: another was given"),
                 format!("revoked oauth tokens | {it}"),
+                format!("oauth token issued | {it}"),
                 format!("reset client secret | {id}"),
                 format!("deleted oauth client | {id}"),
+                format!("revoked oauth tokens | {it}: the application was revoked"),
             ]
         );
         world.end().await;
@@ -214,6 +222,7 @@ async fn a_user_and_the_owner_of_a_client_are_told_what_concerns_each() {
         app.refresh(&tokens.refresh).await;
         app.refresh(&tokens.refresh).await;
         revoke_client(&world.system(), &app).await;
+        world.settle().await;
         let (id, it) = (&app.id, app.logged());
         assert_eq!(
             users.lines().await,
@@ -229,6 +238,83 @@ async fn a_user_and_the_owner_of_a_client_are_told_what_concerns_each() {
                 format!("OAuth 2.0 client revoked | {id}"),
             ]
         );
+        world.end().await;
+    }
+}
+
+/// Each of them once, however much they had let it do; not where its owner was then, and nothing of others.
+#[tokio::test]
+async fn a_client_that_is_revoked_is_in_the_logs_of_its_users() {
+    for database in Database::all() {
+        let world = World::with_pages(database).await;
+        let mut owner = Browser::of(&world, "stranger").await.at(ADDRESS);
+        let mut users = Vec::new();
+        for name in ["alice", "reader"] {
+            users.push(Browser::of(&world, name).await);
+        }
+        let app = Application::register(&world, &mut owner, Kind::Public).await;
+        let ended = app.tokens(&mut users[1]).await;
+        let logs = [
+            Log::of(&world, Persona::Owner).await,
+            Log::of(&world, Persona::Reader).await,
+            Log::of(&world, Persona::Stranger).await,
+        ];
+        for _ in 0..2 {
+            app.tokens(&mut users[0]).await;
+        }
+        take_back(&mut users[1]).await;
+        press(&mut owner, &app, "revoke").await;
+        assert_eq!(tried(&world.app, &ended.access).await, [401; 4]);
+        world.settle().await;
+        let (id, it) = (&app.id, app.logged());
+        let issued = format!("OAuth 2.0 access grant issued | {it}");
+        let revoked = format!("OAuth 2.0 grant revoked | {it}: the application was revoked");
+        let expected = [issued.clone(), issued, revoked];
+        assert_eq!(logs[0].lines().await, expected);
+        let last = logs[0].new_entries().await.pop().unwrap();
+        assert_eq!(last["ip"], "0.0.0.0");
+        let taken_back = format!("OAuth 2.0 grant revoked | {it}");
+        assert_eq!(logs[1].lines().await, [taken_back]);
+        let owners = format!("OAuth 2.0 client revoked | {id}");
+        assert_eq!(logs[2].lines().await, [owners]);
+        world.end().await;
+    }
+}
+
+/// More than are told in one transaction.
+#[tokio::test]
+async fn each_of_very_many_users_is_told_once_that_a_client_was_revoked() {
+    for database in Database::all() {
+        let world = World::with_pages(database).await;
+        let mut owner = Browser::of(&world, "stranger").await;
+        let app = Application::register(&world, &mut owner, Kind::Confidential).await;
+        let client = world.forge().client(&app.id.parse().unwrap()).await;
+        let client = client.unwrap().expect("it is in force");
+        let mut names = Vec::new();
+        for number in 0..501 {
+            let name = format!("user{number}");
+            world.user(&name).await;
+            let account = world.signed_in(&name).await.account().unwrap();
+            let code = account.consent(Consent {
+                client: &client,
+                grants: Grants::everything(),
+                redirect_uri: Some(REDIRECT.to_owned()),
+                challenge: None,
+            });
+            let issued = app.redeem(code.await.unwrap().expose()).await;
+            assert_eq!(issued.status, 200, "{issued:?}");
+            names.push(name);
+        }
+        revoke_client(&world.system(), &app).await;
+        world.settle().await;
+        let end = format!("{}: the application was revoked", app.logged());
+        for name in names {
+            let account = world.signed_in(&name).await.account().unwrap();
+            let log = account.audit_log(forge::Page::default()).await.unwrap();
+            let told = log.results.iter();
+            let told = told.filter(|entry| entry.details.as_deref() == Some(&end));
+            assert_eq!(told.count(), 1, "{name}");
+        }
         world.end().await;
     }
 }

@@ -167,6 +167,36 @@ async fn the_page_offers_the_hosts_own_way_out() {
     world.end().await;
 }
 
+/// The forge knows no password of theirs, and does not sign them out.
+#[tokio::test]
+async fn the_hosts_users_delete_their_accounts_by_name() {
+    for database in Database::all() {
+        let world = world(database).await;
+        let mut browser = Browser::new(&world);
+        let path = "/profile/delete";
+        let page = get(&mut browser, path, &[(USER, "alice")]).await;
+        assert_eq!(page.status, 200);
+        assert!(!page.text().contains("name=\"password\""), "{page:?}");
+        let token = hidden(&page, "token").expect("a form");
+        let headers = [
+            (USER, "alice"),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("origin", "https://git.example.org"),
+        ];
+        for (name, status) in [("stranger", 400), ("alice", 200)] {
+            let body = format!("token={token}&username={name}").into();
+            let answer = browser.send(Method::POST, path, &headers, body).await;
+            assert_eq!(answer.status, status, "{name}");
+            assert_is_page(&answer);
+            assert!(!answer.text().contains("signed out"), "{answer:?}");
+        }
+        let page = get(&mut browser, "/oauth2", &[(USER, "alice")]).await;
+        assert_eq!(page.status, 403);
+        assert!(page.text().contains("this account is being deleted"));
+        world.end().await;
+    }
+}
+
 /// An answer of whatever is around the forge.
 #[track_caller]
 fn assert_not_ours(answer: &Answer) {

@@ -96,7 +96,7 @@ fn line(name: &str, cells: &[String]) -> String {
 }
 
 /// Whether programs ask there, not browsers.
-fn is_for_clients(path: &str) -> bool {
+pub(super) fn is_for_clients(path: &str) -> bool {
     path.starts_with("/.well-known/")
         || [
             "/oauth2/access-token",
@@ -149,6 +149,7 @@ fn place(location: &str) -> String {
     let path = url.path().strip_prefix("/meta/").expect("a page of ours");
     let page = match path {
         "oauth2/client-registration" => "register",
+        "oauth2/personal-token" => "token",
         other => other,
     };
     page.to_owned()

@@ -8,7 +8,7 @@ use forge::access::Grants;
 use forge::oauth::NewToken;
 
 use super::{api, assert_is_page, log};
-use crate::support::browser::{Browser, shown};
+use crate::support::browser::{Browser, PASSWORD, sent_to, shown};
 use crate::support::{Answer, Database, World};
 
 const MAKE: &str = "/oauth2/personal-token";
@@ -180,6 +180,137 @@ async fn a_token_that_may_do_nothing_is_refused() {
     world.end().await;
 }
 
+/// What is chosen on a page with the form, but for "nothing": the scope and the mode.
+fn chosen(page: &Answer) -> Vec<String> {
+    assert_is_page(page);
+    let text = page.text().replace("&#x2f;", "/");
+    let selects = text.split("<select ").skip(1);
+    let chosen = selects.filter_map(|select| {
+        let select = select.split("</select>").next().unwrap();
+        let (before, _) = select.split_once(" selected")?;
+        let mode = before.rsplit("value=").next().unwrap().trim_matches('"');
+        let name = select.split("name=\"").nth(1).unwrap();
+        Some(format!("{}:{mode}", name.split('"').next().unwrap()))
+    });
+    chosen.collect()
+}
+
+#[tokio::test]
+async fn what_an_address_asks_for_is_chosen() {
+    let world = World::with_pages(Database::Sqlite).await;
+    let mut browser = Browser::of(&world, "alice").await;
+    let profile = "meta.sr.ht/PROFILE:RO";
+    let repos = "git.sr.ht/REPOSITORIES:RW";
+    for (query, expected) in [
+        ("", &[][..]),
+        ("?grants=", &[]),
+        ("?grants=+", &[]),
+        ("?grants=meta.sr.ht/PROFILE", &[profile]),
+        ("?grants=meta.sr.ht/PROFILE:RO", &[profile]),
+        (
+            "?grants=meta.sr.ht%2FPROFILE%3ARO++git.sr.ht/REPOSITORIES:RW%20",
+            &[repos, profile],
+        ),
+        (
+            "?grants=meta.sr.ht/AUDIT_LOG:RO",
+            &["meta.sr.ht/AUDIT_LOG:RO"],
+        ),
+        // Nothing else is taken from an address.
+        ("?everything=on&days=7&comment=x&meta.sr.ht/PROFILE=RW", &[]),
+    ] {
+        let page = browser.get(&format!("{MAKE}{query}")).await;
+        assert_eq!(page.status, 200, "{query}");
+        assert_eq!(chosen(&page), expected, "{query}");
+        assert!(page.text().contains("value=\"366\""), "{query}");
+        assert!(!page.text().contains(" checked"), "{query}");
+        assert!(!page.text().contains("role=\"alert\""), "{query}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_an_address_asks_for_that_there_is_not_is_told() {
+    let world = World::with_pages(Database::Sqlite).await;
+    let mut browser = Browser::of(&world, "alice").await;
+    let long = format!("?grants={}", "x".repeat(10_000));
+    for query in [
+        "?grants=git.sr.ht/UNKNOWN:RO",
+        "?grants=meta.sr.ht/PROFILE+git.sr.ht/OBJECTS:XX",
+        "?grants=meta.sr.ht/AUDIT_LOG:RW",
+        "?grants=*",
+        "?grants=%00",
+        "?grants=%ff%fe",
+        "?grants=%3Cscript%3E",
+        &long,
+    ] {
+        let page = browser.get(&format!("{MAKE}{query}")).await;
+        assert_eq!(page.status, 400, "{query}");
+        assert_eq!(chosen(&page), [""; 0], "{query}");
+        let (_, alert) = page.text().split_once("role=\"alert\">").expect(query);
+        let alert = alert.split("</p>").next().unwrap();
+        assert!(alert.contains("is not a grant"), "{alert}");
+        assert!(!page.text().contains("<script>"));
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_program_sends_its_user_to_a_token_with_what_it_needs() {
+    for database in Database::all() {
+        let world = World::with_pages(database).await;
+        let mut browser = Browser::new(&world);
+        let asked = format!("{MAKE}?grants=git.sr.ht/PROFILE:RO");
+        let (place, query) = sent_to(&browser.get(&asked).await);
+        assert_eq!(place, "https://git.example.org/meta/login");
+        let back = query["return_to"].clone();
+        assert_eq!(back, format!("/meta{asked}"));
+        browser.get("/login").await;
+        let fields = [
+            ("username", "alice"),
+            ("password", PASSWORD),
+            ("return_to", &back),
+        ];
+        let signed_in = browser.submit("/login", &fields).await;
+        assert_eq!(signed_in.headers["location"], back);
+        let page = browser.get(&asked).await;
+        let chosen = chosen(&page);
+        let fields = chosen.iter().map(|grant| grant.split_once(':').unwrap());
+        let fields: Vec<_> = fields.collect();
+        let made = browser.submit(MAKE, &fields).await;
+        let token = shown(&made, "token");
+        assert_eq!(api(&world, &token, "/api/user").await.status, 200);
+        assert_eq!(api(&world, &token, "/api/repos").await.status, 403);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_typed_is_there_again_when_it_is_refused() {
+    let world = World::with_pages(Database::Sqlite).await;
+    let mut browser = Browser::of(&world, "alice").await;
+    let fields = [
+        ("comment", "my \"laptop\""),
+        ("days", "0"),
+        ("everything", "on"),
+        ("git.sr.ht/OBJECTS", "RW"),
+        ("git.sr.ht/ACLS", "RO"),
+    ];
+    let refused = make(&mut browser, &fields).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(
+        chosen(&refused),
+        ["git.sr.ht/OBJECTS:RW", "git.sr.ht/ACLS:RO"]
+    );
+    for words in [
+        "value=\"my &quot;laptop&quot;\"",
+        "value=\"0\"",
+        "value=\"on\" checked",
+    ] {
+        assert!(refused.text().contains(words), "no {words} in {refused:?}");
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_comment_is_one_line_of_128_characters_at_most() {
     for database in Database::all() {
@@ -292,10 +423,12 @@ async fn what_is_no_number_of_a_token_is_refused() {
         "9223372036854775808",
         "x",
         "%00",
+        "%ff",
     ] {
         let path = format!("{MAKE}/{id}/revoke");
-        let refused = browser.submit(&path, &[]).await.status.as_u16();
-        assert!(matches!(refused, 400 | 404), "{id}: {refused}");
+        let refused = browser.submit(&path, &[]).await;
+        assert_eq!(refused.status, 404, "{id}");
+        assert_is_page(&refused);
     }
     world.end().await;
 }

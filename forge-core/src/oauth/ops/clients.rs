@@ -7,6 +7,7 @@ use url::Url;
 use super::super::{Authorization, Client, ClientId, ClientKind, NewClient, Secret};
 use super::authorizations::end_action;
 use crate::access::{Account, System};
+use crate::events::{NewJob, Task};
 use crate::ids::AuthorizationId;
 use crate::store::Tx;
 use crate::{Error, FieldError, Forge, Page, Paged, Result, UserId};
@@ -16,6 +17,8 @@ const MAX_NAME: usize = 256;
 const MAX_DESCRIPTION: usize = 1024;
 /// How many clients an account may have.
 const MAX_CLIENTS: u64 = 256;
+/// How many users of a revoked client are told in one transaction.
+const TOLD_AT_ONCE: u64 = 500;
 
 impl Forge {
     /// The client of that name; `None` if there is none in force. Public: it is what its users are told.
@@ -36,8 +39,8 @@ impl Forge {
         Ok(client.filter(|client| client.revoked.is_none() && is_good))
     }
 
-    /// Ends a client of that owner and all that users have let it do, and writes so into the owner's log. `None` if there is
-    /// no such client.
+    /// Ends a client of that owner and all that users have let it do, and writes so into the owner's log. Its users' logs are
+    /// written by a job: there may be very many of them. `None` if there is no such client.
     async fn end_client(
         &self,
         tx: &mut dyn Tx,
@@ -56,7 +59,35 @@ impl Forge {
             ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 client revoked",
         };
         self.note(tx, owner, from, action, id.to_string()).await?;
+        tx.enqueue(NewJob {
+            run_at: now,
+            key: Some(format!("tell-of-client:{id}")),
+            task: Task::TellOfClient(id.clone()),
+        })
+        .await?;
         Ok(Some(()))
+    }
+
+    /// Tells the users of a client that was revoked, a batch in a transaction with the note that they were told: so each is
+    /// told once, whatever comes between.
+    pub(crate) async fn run_tell_of_client(&self, id: &ClientId) -> Result<()> {
+        // Gone with its owner, and with it what users had let it do.
+        let Some(client) = self.store().client(id).await? else {
+            return Ok(());
+        };
+        let details = format!("{}: the application was revoked", client.in_log());
+        loop {
+            let mut tx = self.store().begin().await?;
+            let users = tx.take_untold(client.id, TOLD_AT_ONCE).await?;
+            if users.is_empty() {
+                return Ok(());
+            }
+            // Where its owner is, is nothing for its users to know.
+            let (from, action) = (None, end_action(client.kind));
+            self.note_all(&mut *tx, &users, from, action, details.clone())
+                .await?;
+            tx.commit().await?;
+        }
     }
 }
 
@@ -71,7 +102,9 @@ impl System {
         let client = tx.client(id).await?.ok_or(Error::NotFound)?;
         let ended = forge.end_client(&mut *tx, client.owner, id, None).await?;
         ended.ok_or(Error::NotFound)?;
-        tx.commit().await
+        tx.commit().await?;
+        forge.wake();
+        Ok(())
     }
 }
 
@@ -147,7 +180,9 @@ impl Account {
         let mut tx = forge.store().begin().await?;
         let ended = forge.end_client(&mut *tx, self.user().id, id, from).await?;
         ended.ok_or(Error::NotFound)?;
-        tx.commit().await
+        tx.commit().await?;
+        forge.wake();
+        Ok(())
     }
 
     /// What the user has let clients do, newest first. For pages.

@@ -12,6 +12,7 @@ use crate::store::Store;
 pub(super) async fn all(store: &dyn Store) {
     a_line_comes_back_as_it_was(store).await;
     a_line_needs_its_user(store).await;
+    several_users_get_a_line_each(store).await;
     lines_are_paged_newest_first(store).await;
     old_lines_are_purged(store).await;
 }
@@ -25,7 +26,7 @@ fn line(ip: Option<&str>, details: Option<&str>) -> NewEntry {
 }
 
 async fn write(store: &dyn Store, user: UserId, new: &NewEntry, now: Timestamp) {
-    changed(store, async |tx| tx.insert_audit(user, new, now).await).await;
+    changed(store, async |tx| tx.insert_audit(&[user], new, now).await).await;
 }
 
 async fn log(store: &dyn Store, user: UserId) -> Vec<Entry> {
@@ -56,11 +57,25 @@ async fn a_line_comes_back_as_it_was(store: &dyn Store) {
 
 async fn a_line_needs_its_user(store: &dyn Store) {
     let new = line(None, None);
-    let error = refused(store, async |tx| {
-        tx.insert_audit(UserId(i64::MAX), &new, at(1)).await
-    })
-    .await;
-    assert_not_found(&error);
+    let user = a_user(store).await;
+    for users in [&[UserId(i64::MAX)][..], &[user.id, UserId(i64::MAX)]] {
+        let error = refused(store, async |tx| tx.insert_audit(users, &new, at(1)).await).await;
+        assert_not_found(&error);
+    }
+    assert_eq!(log(store, user.id).await, []);
+}
+
+async fn several_users_get_a_line_each(store: &dyn Store) {
+    let (user, other) = (a_user(store).await, a_user(store).await);
+    let new = line(Some("192.0.2.7"), Some("to all"));
+    for users in [&[user.id, other.id][..], &[]] {
+        changed(store, async |tx| tx.insert_audit(users, &new, at(1)).await).await;
+    }
+    for user in [user, other] {
+        let lines = log(store, user.id).await;
+        let details: Vec<_> = lines.iter().map(|line| line.details.as_deref()).collect();
+        assert_eq!(details, [Some("to all")]);
+    }
 }
 
 async fn lines_are_paged_newest_first(store: &dyn Store) {

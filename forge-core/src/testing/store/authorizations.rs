@@ -4,10 +4,11 @@ use futures::future::{join, join_all};
 
 use super::{
     a_client, a_hash, a_token, a_token_under, a_user, an_authorization, assert_not_found, at,
-    changed, listed, new_token, origin, refused, some_grants, token, walked,
+    begin, changed, listed, new_token, origin, refused, some_grants, token, walked,
 };
 use crate::Page;
 use crate::access::Grants;
+use crate::clock::Timestamp;
 use crate::ids::{AuthorizationId, ClientRow, UserId};
 use crate::oauth::{Authorization, Client, Refreshed};
 use crate::store::Store;
@@ -19,6 +20,9 @@ pub(super) async fn all(store: &dyn Store) {
     an_authorization_ends_once_with_its_tokens(store).await;
     one_of_many_ends_an_authorization(store).await;
     a_clients_authorizations_end_together(store).await;
+    users_of_a_client_are_told_once(store).await;
+    of_many_who_tell_users_one_tells_each(store).await;
+    who_is_not_told_yet_is_not_purged(store).await;
     earlier_authorizations_end_and_no_others(store).await;
     no_token_is_added_to_what_has_ended(store).await;
     what_is_added_while_it_ends_ends_too(store).await;
@@ -188,6 +192,83 @@ async fn a_clients_authorizations_end_together(store: &dyn Store) {
     assert!(!has_ended(store, kept.id).await);
     let (read, _) = token(store, &kept_hash).await.expect("the token");
     assert_eq!(read, kept_token, "others are unchanged");
+}
+
+async fn take_untold(store: &dyn Store, client: ClientRow, most: u64) -> Vec<UserId> {
+    changed(store, async |tx| tx.take_untold(client, most).await).await
+}
+
+/// Three users who have let a client do something twice, all of which has ended with it.
+async fn three_untold(store: &dyn Store, client: &Client, now: Timestamp) -> Vec<UserId> {
+    let mut users = Vec::new();
+    for _ in 0..3 {
+        let user = a_user(store).await;
+        for _ in 0..2 {
+            an_authorization(store, &user, client, now).await;
+        }
+        users.push(user.id);
+    }
+    changed(store, async |tx| {
+        tx.end_authorizations_of(client.id, now).await
+    })
+    .await;
+    users
+}
+
+async fn users_of_a_client_are_told_once(store: &dyn Store) {
+    let owner = a_user(store).await;
+    let client = a_client(store, &owner).await;
+    let other = a_client(store, &owner).await;
+    let earlier = an_authorization(store, &owner, &client, at(0)).await;
+    assert!(end(store, earlier.id, 1).await);
+    an_authorization(store, &owner, &other, at(0)).await;
+    let gone = a_user(store).await;
+    an_authorization(store, &gone, &client, at(0)).await;
+    let users = three_untold(store, &client, at(5)).await;
+    changed(store, async |tx| tx.delete_user(gone.id, at(6)).await).await;
+    {
+        let mut tx = begin(store).await;
+        let taken = tx.take_untold(client.id, 9).await.expect("a read");
+        assert_eq!(taken, users, "and dropped");
+    }
+    assert_eq!(take_untold(store, client.id, 2).await, users[..2]);
+    changed(store, async |tx| {
+        tx.end_authorizations_of(client.id, at(7)).await
+    })
+    .await;
+    assert_eq!(take_untold(store, client.id, 2).await, users[2..]);
+    for client in [client.id, other.id, ClientRow(i64::MAX)] {
+        assert_eq!(take_untold(store, client, 2).await, []);
+    }
+}
+
+async fn of_many_who_tell_users_one_tells_each(store: &dyn Store) {
+    let owner = a_user(store).await;
+    let client = a_client(store, &owner).await;
+    let users = three_untold(store, &client, at(5)).await;
+    let taken = join_all((0..6).map(|_| take_untold(store, client.id, 1))).await;
+    let mut taken: Vec<_> = taken.into_iter().flatten().collect();
+    taken.sort_unstable();
+    assert_eq!(taken, users);
+}
+
+async fn who_is_not_told_yet_is_not_purged(store: &dyn Store) {
+    let owner = a_user(store).await;
+    let client = a_client(store, &owner).await;
+    let past = |micros: i64| at(micros - 3_600_000_000);
+    let users = three_untold(store, &client, past(-1)).await;
+    let purge = async || changed(store, async |tx| tx.purge_oauth(past(0)).await).await;
+    let under = an_authorization(store, &owner, &client, past(-1)).await;
+    changed(store, async |tx| {
+        tx.end_authorizations_of(client.id, past(-1)).await
+    })
+    .await;
+    purge().await;
+    assert!(has_ended(store, under.id).await);
+    let all = [vec![owner.id], users].concat();
+    assert_eq!(take_untold(store, client.id, 9).await, all);
+    purge().await;
+    assert!(read(store, under.id).await.is_none());
 }
 
 async fn earlier_authorizations_end_and_no_others(store: &dyn Store) {

@@ -178,7 +178,7 @@ async fn endowed(store: &dyn Store, repo: RepoId, of: &Client) -> Belongings {
             action: "signed in",
             details: None,
         };
-        tx.insert_audit(id, &line, at(1)).await?;
+        tx.insert_audit(&[id], &line, at(1)).await?;
         tx.put_acl(repo, id, Mode::Read, at(1)).await?;
         tx.insert_refresh_token(&theirs.refresh, theirs.authorization.id, at(1_000_000))
             .await?;

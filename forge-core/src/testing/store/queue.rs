@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use uuid::Uuid;
 
-use super::{at, begin, changed};
+use super::{a_client_id, at, begin, changed};
 use crate::clock::Timestamp;
 use crate::events::{Event, EventKind, Job, NewJob, Outcome, Task};
 use crate::ids::{JobId, RepoId};
@@ -91,6 +91,7 @@ async fn work_comes_back_as_it_was(store: &dyn Store) {
             payload: serde_json::json!({"a": [1, null, "x"]}),
         },
         Task::RemoveBlobs(vec!["a/b".to_owned()]),
+        Task::TellOfClient(a_client_id()),
         Task::Sweep,
     ];
     changed(store, async |tx| {
@@ -100,11 +101,11 @@ async fn work_comes_back_as_it_was(store: &dyn Store) {
         tx.emit(event.clone()).await
     })
     .await;
-    assert_eq!(due(store, at(0)).await, 5);
+    assert_eq!(due(store, at(0)).await, 6);
     let jobs = claim(store, at(1)).await;
     let found: Vec<_> = jobs.iter().map(|job| job.task.clone()).collect();
-    assert_eq!(found[..5], tasks);
-    assert_eq!(found[5..], [Task::Event(event)]);
+    assert_eq!(found[..6], tasks);
+    assert_eq!(found[6..], [Task::Event(event)]);
     for job in &jobs {
         assert!(settle(store, job, Outcome::Done).await);
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a token's text is on one page, the answer to the form that made it. Other users' things do not exist here.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use chrono::TimeDelta;
 use forge_core::access::{Grants, Mode, Scope};
@@ -11,7 +11,9 @@ use forge_core::{Account, AuthorizationId, Error, Identity, Page, Timestamp, Tok
 use http::StatusCode;
 use minijinja::{Value, context};
 
-use crate::meta::site::{Detour, Form, SignedIn, Site, Submitted, Visitor, reasons, see_other};
+use crate::meta::site::{
+    Detour, Form, Part, SignedIn, Site, Submitted, Visitor, reasons, see_other,
+};
 
 /// How many days a token lives unless its user says otherwise.
 const DAYS: i64 = 366;
@@ -25,7 +27,32 @@ pub(super) async fn show(
     State(site): State<Site>,
     SignedIn { visitor, account }: SignedIn,
 ) -> Result<Response, Detour> {
-    let page = overview(&site, &visitor, &account, StatusCode::OK, &[]).await?;
+    let page = overview(&site, &visitor, &account).await?;
+    Ok(visitor.remember(&site, page))
+}
+
+/// `GET /oauth2/personal-token`, where programs send their users with what they need in `grants`.
+pub(super) async fn ask_token(
+    State(site): State<Site>,
+    SignedIn { visitor, account }: SignedIn,
+) -> Result<Response, Detour> {
+    let query = Form::parse(visitor.parts.uri.query().unwrap_or_default().as_bytes());
+    let asked = query.given("grants").map(|text| {
+        let words: Vec<_> = text.split_ascii_whitespace().collect();
+        Grants::parse_oauth2(&words.join(" "))
+    });
+    let page = match asked {
+        Some(Err(error)) => {
+            let status = StatusCode::BAD_REQUEST;
+            let wanted = wanted_token(&Form::default(), None);
+            token_page(&site, &visitor, &account, status, wanted, &reasons(&error))
+        }
+        asked => {
+            let asked = asked.transpose()?;
+            let wanted = wanted_token(&Form::default(), asked.as_ref());
+            token_page(&site, &visitor, &account, StatusCode::OK, wanted, &[])
+        }
+    };
     Ok(visitor.remember(&site, page))
 }
 
@@ -47,7 +74,9 @@ pub(super) async fn make_token(
         Err(error @ Error::Invalid(_)) => {
             let errors = reasons(&error);
             let status = StatusCode::BAD_REQUEST;
-            return Ok(overview(&site, &visitor, &account, status, &errors).await?);
+            let wanted = wanted_token(&form, None);
+            let page = token_page(&site, &visitor, &account, status, wanted, &errors);
+            return Ok(page);
         }
         Err(error) => return Err(error.into()),
     };
@@ -58,20 +87,21 @@ pub(super) async fn make_token(
 /// `POST /oauth2/personal-token/:id/revoke`
 pub(super) async fn revoke_token(
     State(site): State<Site>,
-    Path(id): Path<i64>,
+    part: Part,
     Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
-    account.revoke_token(TokenId(id)).await?;
+    account.revoke_token(TokenId(part.number()?)).await?;
     Ok(see_other(&site.path("/oauth2")))
 }
 
 /// `POST /oauth2/authorization/:id/revoke`
 pub(super) async fn revoke_authorization(
     State(site): State<Site>,
-    Path(id): Path<i64>,
+    part: Part,
     Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
-    account.revoke_authorization(AuthorizationId(id)).await?;
+    let id = AuthorizationId(part.number()?);
+    account.revoke_authorization(id).await?;
     Ok(see_other(&site.path("/oauth2")))
 }
 
@@ -127,12 +157,53 @@ fn chosen(form: &Form) -> forge_core::Result<Grants> {
     Ok(grants)
 }
 
-async fn overview(
+/// What the form for a token shows: what was asked for, or was sent before.
+fn wanted_token(sent: &Form, asked: Option<&Grants>) -> Value {
+    let mode = |scope: Scope| match asked {
+        Some(grants) if grants.allow(scope, Mode::Write) => "RW",
+        Some(grants) if grants.allow(scope, Mode::Read) => "RO",
+        Some(_) => "",
+        None => sent.text(scope.name()),
+    };
+    let scopes = Scope::all().map(|scope| {
+        context! {
+            name => scope.name(),
+            means => scope.means(),
+            is_writable => scope.is_writable(),
+            mode => mode(scope),
+        }
+    });
+    context! {
+        is_asked => asked.is_some(),
+        comment => sent.text("comment"),
+        days => sent.given("days").map_or_else(|| DAYS.to_string(), ToOwned::to_owned),
+        everything => sent.given("everything").is_some(),
+        scopes => scopes.collect::<Vec<_>>(),
+    }
+}
+
+/// The page with the form for a token alone.
+fn token_page(
     site: &Site,
     visitor: &Visitor,
     account: &Account,
     status: StatusCode,
+    wanted: Value,
     errors: &[String],
+) -> Response {
+    let values = context! {
+        user => account.user().name.canonical(),
+        token => visitor.token(),
+        errors => errors.to_vec(),
+        wanted,
+    };
+    site.page(status, "token.html", values, "")
+}
+
+async fn overview(
+    site: &Site,
+    visitor: &Visitor,
+    account: &Account,
 ) -> forge_core::Result<Response> {
     let all = Page {
         start: None,
@@ -175,9 +246,6 @@ async fn overview(
             let (id, has_secret) = (client.client_id.to_string(), client.secret.is_some());
             context! { id, name => client.name, kind, has_secret }
         });
-    let scopes = Scope::all().map(|scope| {
-        context! { name => scope.name(), means => scope.means(), is_writable => scope.is_writable() }
-    });
     let logout = match site.forge.identity() {
         Identity::Passwords => Some(site.path("/logout")),
         Identity::Host(host) => host.logout_url(),
@@ -186,16 +254,15 @@ async fn overview(
     let values = context! {
         user => account.user().name.canonical(),
         token => visitor.token(),
-        errors => errors.to_vec(),
         logout,
         is_our_logout => matches!(site.forge.identity(), Identity::Passwords),
         tokens => tokens.collect::<Vec<_>>(),
         authorizations => authorizations.collect::<Vec<_>>(),
         older,
         clients => clients.collect::<Vec<_>>(),
-        scopes => scopes.collect::<Vec<_>>(),
+        wanted => wanted_token(&Form::default(), None),
     };
-    Ok(site.page(status, "account.html", values, ""))
+    Ok(site.page(StatusCode::OK, "account.html", values, ""))
 }
 
 fn grants_text(grants: &Grants) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a secret is on one page, the answer to the form that made it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use forge_core::Error;
 use forge_core::oauth::{ClientId, ClientKind, NewClient};
@@ -10,7 +10,9 @@ use http::StatusCode;
 use minijinja::context;
 
 use super::account::secret_page;
-use crate::meta::site::{Detour, Form, SignedIn, Site, Submitted, Visitor, reasons, see_other};
+use crate::meta::site::{
+    Detour, Form, Part, SignedIn, Site, Submitted, Visitor, reasons, see_other,
+};
 
 /// `GET /oauth2/client-registration`
 pub(super) async fn ask(
@@ -66,7 +68,7 @@ pub(super) async fn register(
 /// `POST /oauth2/client/:id/revoke`
 pub(super) async fn revoke(
     State(site): State<Site>,
-    Path(id): Path<String>,
+    Part(id): Part,
     Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
     account.revoke_client(&client_id(&id)?).await?;
@@ -76,7 +78,7 @@ pub(super) async fn revoke(
 /// `POST /oauth2/client/:id/reset-secret`
 pub(super) async fn reset_secret(
     State(site): State<Site>,
-    Path(id): Path<String>,
+    Part(id): Part,
     Submitted { account, .. }: Submitted,
 ) -> Result<Response, Detour> {
     let id = client_id(&id)?;

@@ -28,6 +28,7 @@ use crate::table::Table;
 
 pub(super) fn routes(table: &mut Table<Site>) {
     table.get("/oauth2", account::show);
+    table.get("/oauth2/personal-token", account::ask_token);
     table.add(Method::POST, "/oauth2/personal-token", account::make_token);
     table.add(
         Method::POST,

@@ -10,19 +10,23 @@ mod visitor;
 use std::fmt;
 use std::sync::Arc;
 
+use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
 use forge_core::http::Body;
 use forge_core::{Error, Forge};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use minijinja::{Value, context};
 
 pub(crate) use form::{Form, Sent, Submitted};
 pub use templates::Templates;
 pub(crate) use visitor::{SignedIn, Visitor, add_cookie};
+
+use crate::table::Unserved;
 
 /// What the pages share.
 #[derive(Clone)]
@@ -180,6 +184,49 @@ pub(crate) fn with_page(site: &Site, mut response: http::Response<Body>) -> http
     match response.extensions_mut().remove::<Error>() {
         Some(error) => site.refusal(&error).map(Body::new),
         None => response,
+    }
+}
+
+/// Puts a page in the place of what the table answers by itself.
+pub(crate) fn with_unserved_page(
+    site: &Site,
+    mut response: http::Response<Body>,
+) -> http::Response<Body> {
+    if response.extensions().get::<Unserved>().is_none() {
+        return response;
+    }
+    let page = match response.headers_mut().remove(ALLOW) {
+        None => site.refusal(&Error::NotFound),
+        Some(allow) => {
+            let lines = ["This page cannot be asked for in that way.".to_owned()];
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let mut page = site.message(status, "Not this way", &lines);
+            page.headers_mut().insert(ALLOW, allow);
+            page
+        }
+    };
+    page.map(Body::new)
+}
+
+/// The variable part of a page's path, decoded.
+#[derive(Debug)]
+pub(crate) struct Part(pub(crate) String);
+
+impl Part {
+    /// The number that it is. What is none has no page.
+    pub(crate) fn number(&self) -> Result<i64, Error> {
+        self.0.parse().map_err(|_| Error::NotFound)
+    }
+}
+
+impl FromRequestParts<Site> for Part {
+    type Rejection = Detour;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Detour> {
+        let part = Path::<String>::from_request_parts(parts, site).await;
+        // It is not UTF-8.
+        let Path(part) = part.map_err(|_| Error::NotFound)?;
+        Ok(Self(part))
     }
 }
 

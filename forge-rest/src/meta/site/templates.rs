@@ -12,15 +12,18 @@ use minijinja::{Environment, Value, context};
 use sha2::{Digest as _, Sha256};
 
 /// Ours, by name.
-const BUILT_IN: [(&str, &str); 10] = [
+const BUILT_IN: [(&str, &str); 13] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("message.html", include_str!("templates/message.html")),
     ("login.html", include_str!("templates/login.html")),
     ("consent.html", include_str!("templates/consent.html")),
     ("device.html", include_str!("templates/device.html")),
     ("account.html", include_str!("templates/account.html")),
+    ("token.html", include_str!("templates/token.html")),
+    ("token_form.html", include_str!("templates/token_form.html")),
     ("register.html", include_str!("templates/register.html")),
     ("secret.html", include_str!("templates/secret.html")),
+    ("deletion.html", include_str!("templates/deletion.html")),
     ("confirm.html", include_str!("templates/confirm.html")),
     ("signed_in.html", include_str!("templates/signed_in.html")),
 ];

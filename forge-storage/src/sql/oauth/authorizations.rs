@@ -1,7 +1,10 @@
 //! What users let clients do.
 //!
 //! Invariant: an authorization begins while its user and its client are there and in force, both held until the
-//! transaction ends, and its end comes once. It ends with its tokens; refresh tokens stay, so that a late one is known.
+//! transaction ends, and its end comes once. It ends with its tokens; refresh tokens stay, so that a late one is known. One
+//! that ended with its client is kept until its user was told.
+
+use std::collections::BTreeSet;
 
 use forge_core::access::Grants;
 use forge_core::oauth::{Authorization, Client};
@@ -132,6 +135,7 @@ pub(super) async fn insert(
         grants: Set(grants_text(grants)),
         created: Set(now.into()),
         ended: Set(None),
+        is_untold: Set(false),
         ..ActiveModel::default()
     };
     let row = Entity::insert(row).exec_with_returning(tx).await;
@@ -148,7 +152,7 @@ pub(super) async fn end_one(
     now: Timestamp,
 ) -> Result<bool> {
     let which = Condition::all().add(Column::Id.eq(id.0));
-    Ok(end(tx, which, now).await? > 0)
+    Ok(end(tx, which, false, now).await? > 0)
 }
 
 pub(super) async fn end_of(
@@ -157,8 +161,58 @@ pub(super) async fn end_of(
     now: Timestamp,
 ) -> Result<()> {
     let which = Condition::all().add(Column::ClientId.eq(client.0));
-    end(tx, which, now).await?;
+    end(tx, which, true, now).await?;
     Ok(())
+}
+
+pub(super) async fn take_untold(
+    tx: &DatabaseTransaction,
+    client: ClientRow,
+    most: u64,
+) -> Result<Vec<UserId>> {
+    let untold = Condition::all()
+        .add(Column::ClientId.eq(client.0))
+        .add(Column::IsUntold.eq(true));
+    loop {
+        let next: Vec<i64> = Entity::find()
+            .select_only()
+            .column(Column::UserId)
+            .distinct()
+            .filter(untold.clone())
+            .order_by_asc(Column::UserId)
+            .limit(most)
+            .into_tuple()
+            .all(tx)
+            .await
+            .map_err(failed)?;
+        if next.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The users before the authorizations: whoever deletes both takes them in that order.
+        let there: Vec<i64> = users::Entity::find()
+            .select_only()
+            .column(users::Column::Id)
+            .filter(users::Column::Id.is_in(next))
+            .filter(users::Column::Deleted.is_null())
+            .order_by_asc(users::Column::Id)
+            .lock(LockType::Share)
+            .into_tuple()
+            .all(tx)
+            .await
+            .map_err(failed)?;
+        let told = Entity::update_many()
+            .col_expr(Column::IsUntold, Expr::value(false))
+            .filter(untold.clone())
+            .filter(Column::UserId.is_in(there))
+            .exec_with_returning(tx)
+            .await
+            .map_err(failed)?;
+        let told: BTreeSet<_> = told.iter().map(|row| UserId(row.user_id)).collect();
+        // With none of them left, others have taken them or deleted them meanwhile; there may be more.
+        if !told.is_empty() {
+            return Ok(told.into_iter().collect());
+        }
+    }
 }
 
 pub(super) async fn end_earlier(
@@ -184,7 +238,7 @@ pub(super) async fn end_earlier(
         return Ok(0);
     }
     let which = Condition::all().add(Column::Id.is_in(ids.iter().copied()));
-    let ended = end(tx, which, now).await?;
+    let ended = end(tx, which, false, now).await?;
     Ok(usize::try_from(ended).unwrap_or(usize::MAX))
 }
 
@@ -200,10 +254,17 @@ pub(super) fn is_halted(authorization: impl IntoColumnRef) -> Expr {
     Expr::exists(halted.into_query())
 }
 
-/// Ends authorizations, and then their tokens: whoever held one of them has made its token by then.
-async fn end(tx: &DatabaseTransaction, which: Condition, now: Timestamp) -> Result<u64> {
+/// Ends authorizations, and then their tokens: whoever held one of them has made its token by then. `is_untold` if their
+/// users are told later.
+async fn end(
+    tx: &DatabaseTransaction,
+    which: Condition,
+    is_untold: bool,
+    now: Timestamp,
+) -> Result<u64> {
     let ended = Entity::update_many()
         .col_expr(Column::Ended, Expr::value(Micros::from(now)))
+        .col_expr(Column::IsUntold, Expr::value(is_untold))
         .filter(which.clone())
         .filter(Column::Ended.is_null())
         .exec(tx)
@@ -231,6 +292,7 @@ pub(super) async fn purge(tx: &DatabaseTransaction, before: Timestamp) -> Result
         |unused, rows| unused.add(Expr::not_exists(rows)),
     );
     Entity::delete_many()
+        .filter(Column::IsUntold.eq(false))
         .filter(Condition::any().add(Column::Ended.lt(before)).add(unused))
         .exec(tx)
         .await

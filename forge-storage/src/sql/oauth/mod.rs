@@ -188,6 +188,10 @@ impl OauthWrites for Sql<Transaction> {
         authorizations::end_of(self.write(Table::Cached), client, now).await
     }
 
+    async fn take_untold(&mut self, client: ClientRow, most: u64) -> Result<Vec<UserId>> {
+        authorizations::take_untold(self.write(Table::Uncached), client, most).await
+    }
+
     async fn end_earlier_authorizations(
         &mut self,
         than: &Authorization,

@@ -1,6 +1,7 @@
 //! What the sweep asks for: things of alice's, new ones for each question, since some questions end them.
 //!
-//! Invariant: what is asked would succeed if alice asked it, but for codes that come by mail.
+//! Invariant: what is asked would succeed if alice asked it, but for codes that come by mail, and for the end of her account:
+//! she is still needed.
 
 use chrono::TimeDelta;
 use forge::Endpoint;
@@ -94,6 +95,7 @@ impl<'a> Things<'a> {
         let mut fields = match path {
             "/login" => texts(&[("username", "alice"), ("password", PASSWORD)]),
             "/profile/confirm-email" => texts(&[("code", "forge_email_x")]),
+            "/profile/delete" => texts(&[("username", "nobody"), ("password", PASSWORD)]),
             "/oauth2/personal-token" => texts(&[("everything", "on")]),
             "/oauth2/client-registration" => texts(&[("name", "app"), ("redirect_uri", BACK)]),
             "/oauth2/authorize" | "/oauth/authorize" | "/oauth2/device" => {
