@@ -106,6 +106,13 @@ pub enum Task {
         /// Who gets the repositories; with `None` they are deleted.
         heir: Option<UserId>,
     },
+    /// Tell a service that tokens have ended.
+    TellEnded {
+        /// Where.
+        url: String,
+        /// The tokens, as the service knows them: SHA-512, in hex digits.
+        tokens: Vec<String>,
+    },
     /// Remove what crashes left behind; comes back every day.
     Sweep,
     /// Remove what is kept for a while only; comes back every day.

@@ -241,6 +241,7 @@ impl Forge {
                 }
             }
             Task::DeleteUser { user, heir } => self.run_delete_user(*user, *heir).await?,
+            Task::TellEnded { url, tokens } => self.run_tell_ended(url, tokens).await?,
             Task::Sweep => {
                 self.sweep().await?;
                 return Ok(Outcome::Again(self.now() + DAILY));
