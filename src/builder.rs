@@ -11,13 +11,14 @@ use forge_core::http::Origin;
 use forge_core::objects::GitBackend;
 use forge_core::store::Store;
 use forge_core::{
-    Clock, Entropy, Error, Forge, Identity, IdentityProvider, Limits, Mailer, Parts, Plugin,
-    Result, SystemClock, SystemEntropy,
+    Clock, Courier, Entropy, Error, Forge, Identity, IdentityProvider, Limits, Mailer, Parts,
+    Plugin, Result, SystemClock, SystemEntropy,
 };
 use forge_git::{Git, Transport};
 use forge_rest::TimestampStyle;
 use forge_rest::meta::Templates;
 use forge_storage::{ObjectBlobs, SqlStore};
+use forge_webhooks::HttpCourier;
 use url::Url;
 
 use crate::App;
@@ -44,6 +45,8 @@ pub fn builder() -> Builder {
         templates: Vec::new(),
         style: None,
         mailer: None,
+        courier: None,
+        network_key: None,
         trusted_proxies: Vec::new(),
     }
 }
@@ -69,6 +72,8 @@ pub struct Builder {
     templates: Vec<(String, String)>,
     style: Option<String>,
     mailer: Option<Arc<dyn Mailer>>,
+    courier: Option<Arc<dyn Courier>>,
+    network_key: Option<String>,
     trusted_proxies: Vec<String>,
 }
 
@@ -183,6 +188,19 @@ impl Builder {
         self
     }
 
+    /// Who tells the services of the forge's network that tokens have ended. By HTTP unless set.
+    pub fn courier(mut self, courier: impl Courier) -> Self {
+        self.courier = Some(Arc::new(courier));
+        self
+    }
+
+    /// The public key with which the servers of the forge's network sign what they ask of each other: base64 of 32 bytes, of
+    /// Ed25519. Without one, what needs a signature (`POST /api/ssh-key/:blob`) is refused.
+    pub fn network_key(mut self, key: impl Into<String>) -> Self {
+        self.network_key = Some(key.into());
+        self
+    }
+
     /// The networks (`10.0.0.0/8`) and addresses of the proxies in front of the forge. A connection from there comes
     /// from whom `X-Forwarded-For` names: the last address in it that is none of these. That header is ignored unless
     /// this is set.
@@ -218,8 +236,8 @@ impl Builder {
     /// Opens what was configured and brings the tables up to date.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if another process has the SQLite database open; [`Error::Invalid`] for a bad origin, proxy or
-    /// plugin; those of the store.
+    /// [`Error::Conflict`] if another process has the SQLite database open; [`Error::Invalid`] for a bad origin, proxy,
+    /// network key or plugin; those of the store.
     pub async fn build(self) -> Result<App> {
         let git_origin: Origin = self.git_origin.parse()?;
         let meta_origin: Origin = match self.meta_origin {
@@ -227,6 +245,11 @@ impl Builder {
             None => git_origin.url_of("/meta").parse()?,
         };
         let templates = Templates::new(&self.templates, self.style.as_deref())?;
+        let network_key = self.network_key.as_deref().map(str::parse).transpose()?;
+        let courier = match self.courier {
+            Some(courier) => courier,
+            None => Arc::new(HttpCourier::new()?),
+        };
         let proxies = Proxies::parse(&self.trusted_proxies)?;
         let dir = self.data_dir;
         if self.store.is_none() || self.repositories.is_none() || self.blobs.is_none() {
@@ -256,6 +279,8 @@ impl Builder {
             meta_origin,
             identity: self.identity,
             mailer: self.mailer,
+            courier,
+            network_key,
             limits: self.limits,
         };
         let forge = Forge::new(parts).await?;

@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
+use crate::access::NetworkKey;
 use crate::blobs::Blobs;
 use crate::clock::{Clock, Entropy, Timestamp};
+use crate::delegation::Courier;
 use crate::events::{Event, EventKind};
 use crate::http::Origin;
 use crate::identity::Identity;
@@ -47,6 +49,10 @@ pub struct Parts {
     pub identity: Identity,
     /// Who sends mail; without one, what needs mail is refused.
     pub mailer: Option<Arc<dyn Mailer>>,
+    /// Who brings other services what they are to be told.
+    pub courier: Arc<dyn Courier>,
+    /// With what the network's servers sign; without one, what needs a signature is refused.
+    pub network_key: Option<NetworkKey>,
     /// Limits on what comes from outside.
     pub limits: Limits,
 }
@@ -145,6 +151,14 @@ impl Forge {
 
     pub(crate) fn mailer(&self) -> Option<&dyn Mailer> {
         self.0.parts.mailer.as_deref()
+    }
+
+    pub(crate) fn courier(&self) -> &dyn Courier {
+        &*self.0.parts.courier
+    }
+
+    pub(crate) fn network_key(&self) -> Option<&NetworkKey> {
+        self.0.parts.network_key.as_ref()
     }
 
     pub(crate) fn plugin(&self, name: &str) -> Option<&dyn Plugin> {

@@ -45,6 +45,8 @@ ids! {
     ClientRow,
     /// The row of what a user has let a client do.
     AuthorizationId,
+    /// The row of a scope that a service has made for itself.
+    DelegatedScopeId,
     /// A queued job's row.
     JobId,
 }

@@ -13,6 +13,7 @@ pub mod artifacts;
 pub mod audit;
 pub mod blobs;
 pub mod clock;
+pub mod delegation;
 pub mod events;
 pub mod http;
 pub mod identity;
@@ -44,13 +45,14 @@ pub use access::{
     PushTarget, ReadRepo, Scope, System, WriteRepo,
 };
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy, Timestamp};
+pub use delegation::Courier;
 pub use error::{Error, FieldError, Result, Source};
 pub use events::{Event, EventKind};
 pub use forge::{Forge, Parts};
 pub use identity::{Identity, IdentityProvider, Profile};
 pub use ids::{
-    AclId, ArtifactId, AuditId, AuthorizationId, ClientRow, DeployKeyId, JobId, KeyId, PgpKeyId,
-    RepoId, TokenId, UserId,
+    AclId, ArtifactId, AuditId, AuthorizationId, ClientRow, DelegatedScopeId, DeployKeyId, JobId,
+    KeyId, PgpKeyId, RepoId, TokenId, UserId,
 };
 pub use limits::Limits;
 pub use mailer::{Mail, Mailer};

@@ -9,6 +9,7 @@ use crate::Result;
 use crate::acls::{AclReads, AclWrites};
 use crate::artifacts::{ArtifactReads, ArtifactWrites};
 use crate::audit::{AuditReads, AuditWrites};
+use crate::delegation::{DelegationReads, DelegationWrites};
 use crate::events::EventWrites;
 use crate::imports::{ImportReads, ImportWrites};
 use crate::keys::{KeyReads, KeyWrites};
@@ -25,6 +26,7 @@ pub trait Reads:
     AclReads
     + ArtifactReads
     + AuditReads
+    + DelegationReads
     + ImportReads
     + KeyReads
     + OauthReads
@@ -39,6 +41,7 @@ impl<T> Reads for T where
     T: AclReads
         + ArtifactReads
         + AuditReads
+        + DelegationReads
         + ImportReads
         + KeyReads
         + OauthReads
@@ -55,6 +58,7 @@ pub trait Writes:
     AclWrites
     + ArtifactWrites
     + AuditWrites
+    + DelegationWrites
     + EventWrites
     + ImportWrites
     + KeyWrites
@@ -70,6 +74,7 @@ impl<T> Writes for T where
     T: AclWrites
         + ArtifactWrites
         + AuditWrites
+        + DelegationWrites
         + EventWrites
         + ImportWrites
         + KeyWrites

@@ -86,6 +86,8 @@ pub(crate) struct Fields {
     fields: Map<String, Value>,
     /// Fields of a form whose values are no UTF-8.
     mangled: Vec<String>,
+    /// Whether it is a form, which knows texts alone.
+    is_form: bool,
 }
 
 impl std::fmt::Debug for Fields {
@@ -112,6 +114,7 @@ impl FromRequest<App> for Fields {
             return Ok(Self {
                 fields,
                 mangled: Vec::new(),
+                is_form: false,
             });
         }
         let pairs = if raw.media_type == "multipart/form-data" {
@@ -119,7 +122,10 @@ impl FromRequest<App> for Fields {
         } else {
             urlencoded(&raw.bytes)
         };
-        let mut form = Self::default();
+        let mut form = Self {
+            is_form: true,
+            ..Self::default()
+        };
         for (name, value) in pairs {
             match String::from_utf8(value) {
                 Ok(text) => drop(form.fields.insert(name, Value::String(text))),
@@ -206,12 +212,35 @@ impl Reader {
 
     /// A text that must be there: null and the empty text count as missing.
     pub(crate) fn required<T: FromStr<Err = Error>>(&mut self, field: &'static str) -> Option<T> {
+        let text = self.required_text(field)?;
+        self.parse(&text)
+    }
+
+    /// A text that must be there, as it is.
+    pub(crate) fn required_text(&mut self, field: &'static str) -> Option<String> {
         let known = self.faults.len();
         match self.text(field) {
-            Field::Given(text) if !text.is_empty() => self.parse(&text),
+            Field::Given(text) if !text.is_empty() => Some(text),
             _ if self.faults.len() > known => None,
             _ => {
                 self.fault(field, format!("{field} is required"));
+                None
+            }
+        }
+    }
+
+    /// Yes or no, which must be there: a boolean, or in a form the word for it.
+    pub(crate) fn required_flag(&mut self, field: &'static str) -> Option<bool> {
+        match self.given.fields.remove(field) {
+            Some(Value::Bool(flag)) => Some(flag),
+            Some(Value::String(text)) if self.given.is_form && text == "true" => Some(true),
+            Some(Value::String(text)) if self.given.is_form && text == "false" => Some(false),
+            None | Some(Value::Null) => {
+                self.fault(field, format!("{field} is required"));
+                None
+            }
+            Some(_) => {
+                self.fault(field, format!("{field} must be true or false"));
                 None
             }
         }

@@ -18,7 +18,7 @@ use crate::support::{Database, Persona, World};
 const DIGITS: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// What a careless hand might log, in the order of the shapes, and what of it is secret.
-const LEAKS: [(&str, &str); 13] = [
+const LEAKS: [(&str, &str); 14] = [
     ("it shows forge_DIGITS", "forge_DIGITS"),
     ("another: forge_refresh_DIGITS", "DIGITS"),
     ("mailed forge_email_DIGITS", "DIGITS"),
@@ -38,6 +38,7 @@ const LEAKS: [(&str, &str); 13] = [
     ("that is not PASSWORD", "PASSWORD"),
     ("stored: $argon2id$v=19$m=19456", "$argon2"),
     ("-----BEGIN OPENSSH PRIVATE KEY-----", "PRIVATE KEY"),
+    ("{\"x-oauth-secret\": \"1a2b3c\"}", "1a2b3c"),
 ];
 
 fn leaks() -> impl Iterator<Item = (String, String)> {

@@ -6,16 +6,19 @@
 
 mod application;
 mod codes;
+mod delegation;
 mod expiry;
 mod limits;
 mod log;
 mod metadata;
+mod network;
 mod processes;
 mod purge;
 mod redirects;
 mod revocation;
 mod scopes;
 mod standing;
+mod verification;
 mod words;
 
 use chrono::TimeDelta;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::keys::{Fingerprint, SshKey};
 use crate::names::{RepoName, RepoPath, UserName};
-use crate::oauth::SecretHash;
+use crate::oauth::{SecretHash, Token};
 use crate::repos::{Listing, RepoOrRedirect, Repository};
 use crate::store::Reads;
 use crate::users::User;
@@ -52,10 +52,7 @@ impl Forge {
         let (who, grants) = match given {
             Credentials::None => (Who::Anonymous, Grants::nothing()),
             Credentials::Token(text) => {
-                let (hash, now) = (SecretHash::of(text), self.now());
-                let found = self.store().token_by_hash(&hash, now).await?;
-                let (token, user) = found.ok_or(Error::Unauthenticated)?;
-                self.note_token_use(&token).await?;
+                let (token, user) = self.token_in_force(text).await?;
                 (Who::User(Arc::new(user), None), token.grants)
             }
             Credentials::Session(profile) => {
@@ -75,12 +72,8 @@ impl Forge {
                 }
             }
         };
-        if let Who::User(user, _) = &who
-            && let Some(notice) = &user.suspended
-        {
-            return Err(Error::forbidden(format!(
-                "this account is suspended: {notice}"
-            )));
+        if let Who::User(user, _) = &who {
+            check_standing(user)?;
         }
         Ok(Caller {
             forge: self.clone(),
@@ -89,6 +82,30 @@ impl Forge {
             peer: None,
             has_session: matches!(given, Credentials::Session(_)),
         })
+    }
+}
+
+impl Forge {
+    /// The token of that text and its user, if it means somebody; it was used now.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] if it is unknown, expired or revoked; [`Error::Forbidden`] if its user is suspended.
+    pub(crate) async fn token_in_force(&self, text: &str) -> Result<(Token, User)> {
+        let (hash, now) = (SecretHash::of(text), self.now());
+        let found = self.store().token_by_hash(&hash, now).await?;
+        let (token, user) = found.ok_or(Error::Unauthenticated)?;
+        self.note_token_use(&token).await?;
+        check_standing(&user)?;
+        Ok((token, user))
+    }
+}
+
+fn check_standing(user: &User) -> Result<()> {
+    match &user.suspended {
+        None => Ok(()),
+        Some(notice) => Err(Error::forbidden(format!(
+            "this account is suspended: {notice}"
+        ))),
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use chrono::TimeDelta;
 
 use super::{Entry, MAX_DETAILS, NewEntry};
-use crate::access::{Account, Mode, Scope};
+use crate::access::{Account, Mode, NONCES_KEPT, Scope};
 use crate::store::Tx;
 use crate::{Forge, Page, Paged, Result, UserId};
 
@@ -65,6 +65,7 @@ impl Forge {
         tx.purge_audit(now - self.limits().audit_kept()).await?;
         tx.purge_sessions(now - GRACE).await?;
         tx.purge_oauth(now - GRACE).await?;
+        tx.purge_nonces(now - NONCES_KEPT).await?;
         tx.commit().await
     }
 }

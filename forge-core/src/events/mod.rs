@@ -109,6 +109,13 @@ pub enum Task {
     },
     /// Write into the logs of its users that a client was revoked.
     TellOfClient(ClientId),
+    /// Tell a service that tokens have ended.
+    TellEnded {
+        /// Where.
+        url: String,
+        /// The tokens, as the service knows them: SHA-512, in hex digits.
+        tokens: Vec<String>,
+    },
     /// Remove what crashes left behind; comes back every day.
     Sweep,
     /// Remove what is kept for a while only; comes back every day.

@@ -242,6 +242,7 @@ impl Forge {
             }
             Task::DeleteUser { user, heir } => self.run_delete_user(*user, *heir).await?,
             Task::TellOfClient(client) => self.run_tell_of_client(client).await?,
+            Task::TellEnded { url, tokens } => self.run_tell_ended(url, tokens).await?,
             Task::Sweep => {
                 self.sweep().await?;
                 return Ok(Outcome::Again(self.now() + DAILY));

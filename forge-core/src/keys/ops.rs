@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{DeployKey, Fingerprint, PublicKey, SshKey};
-use crate::access::{Account, Caller, ManageRepo, Mode, Scope, System};
+use crate::access::{Account, Caller, ManageRepo, Mode, Network, Scope, System};
 use crate::events::EventKind;
 use crate::ids::{DeployKeyId, KeyId, UserId};
 use crate::names::UserName;
@@ -131,6 +131,27 @@ impl Caller {
             size: u64::MAX,
         };
         Ok(store.ssh_keys(user.id, all).await?.results)
+    }
+}
+
+impl Network {
+    /// Notes that an SSH key was used now: another server of the network has let its user in by it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if no user has it.
+    pub async fn touch_ssh_key(&self, fingerprint: &Fingerprint) -> Result<SshKey> {
+        let mut tx = self.forge().store().begin().await?;
+        let found = tx.ssh_key_by_fingerprint(fingerprint).await?;
+        let (key, user) = found.ok_or(Error::NotFound)?;
+        let now = self.forge().now();
+        if !tx.touch_ssh_key(user.id, key.id, now).await? {
+            return Err(Error::NotFound);
+        }
+        tx.commit().await?;
+        Ok(SshKey {
+            last_used: Some(now),
+            ..key
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 const LOGGED_NAME: usize = 64;
 
 /// The public name of a client: a UUID, or, in the older scheme, 16 hex digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ClientId(String);
 
@@ -106,6 +106,9 @@ pub struct Client {
     pub created: Timestamp,
     /// When it was revoked; `None` while it is in force.
     pub revoked: Option<Timestamp>,
+    /// Whether an operator has said that it is a service of the forge's own network, which may make scopes for itself and
+    /// ask about tokens. Its users are asked as any other client's.
+    pub is_first_party: bool,
 }
 
 impl Client {

@@ -100,6 +100,9 @@ pub trait OauthWrites: Send {
     async fn revoke_client(&mut self, owner: UserId, id: &ClientId, now: Timestamp)
     -> Result<bool>;
 
+    /// Makes a client first-party. `false` if there is no such client in force.
+    async fn trust_client(&mut self, id: &ClientId) -> Result<bool>;
+
     /// Adds a code. [`crate::Error::NotFound`] if there is no such user or client.
     async fn insert_code(&mut self, hash: &SecretHash, new: &NewCode) -> Result<()>;
     /// Uses a code up; of two who do so at once, one finds it fresh. A fresh one comes with a new authorization. One that

@@ -10,6 +10,7 @@ mod audit;
 mod authorizations;
 mod clients;
 mod codes;
+mod delegation;
 mod deletion;
 mod devices;
 mod imports;
@@ -50,6 +51,7 @@ pub async fn store(store: &dyn Store) {
     Box::pin(authorizations::all(store)).await;
     Box::pin(codes::all(store)).await;
     Box::pin(devices::all(store)).await;
+    Box::pin(delegation::all(store)).await;
     Box::pin(deletion::all(store)).await;
     Box::pin(repos::all(store)).await;
     Box::pin(shared::all(store)).await;

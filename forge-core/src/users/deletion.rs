@@ -6,6 +6,7 @@
 
 use super::User;
 use crate::access::{Account, System};
+use crate::delegation::Ended;
 use crate::events::{EventKind, NewJob, Task};
 use crate::names::{RepoName, RepoPath, UserName};
 use crate::repos::{Listing, Repository};
@@ -58,6 +59,7 @@ impl Forge {
         let user = user.id;
         tx.set_suspension(user, Some(NOTICE), now).await?;
         tx.delete_sessions(user).await?;
+        self.tell_ended(&mut *tx, Ended::OfUser(user)).await?;
         tx.enqueue(NewJob {
             run_at: now,
             // Whoever asks twice is deleted once; what becomes of the repositories stays as it was said first.
@@ -78,6 +80,7 @@ impl Forge {
             // An operator has lifted it, which does not call the deletion off.
             let mut tx = self.store().begin().await?;
             tx.set_suspension(user, Some(NOTICE), self.now()).await?;
+            self.tell_ended(&mut *tx, Ended::OfUser(user)).await?;
             tx.commit().await?;
         }
         let heir = match heir {

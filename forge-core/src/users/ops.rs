@@ -2,6 +2,7 @@
 
 use super::{NewUser, User};
 use crate::access::{Caller, Mode, Scope, System};
+use crate::delegation::Ended;
 use crate::identity::Profile;
 use crate::names::UserName;
 use crate::{Error, Forge, Result};
@@ -114,6 +115,8 @@ impl System {
         };
         if notice.is_some() {
             tx.delete_sessions(user.id).await?;
+            let forge = self.forge();
+            forge.tell_ended(&mut *tx, Ended::OfUser(user.id)).await?;
         }
         let details = notice.map(ToOwned::to_owned);
         self.forge()

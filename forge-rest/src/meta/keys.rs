@@ -6,11 +6,12 @@
 use std::str::FromStr;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use forge_core::access::Signed;
 use forge_core::keys::{Fingerprint, PublicKey, SshKey};
 use forge_core::{Error, KeyId, Mode, Scope};
 use http::{StatusCode, Uri};
@@ -18,7 +19,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::number;
-use crate::body::Fields;
+use crate::body::{Fields, whole};
 use crate::caller::{Anyone, Auth};
 use crate::error::Result;
 use crate::git::App;
@@ -28,6 +29,8 @@ use crate::time::TimestampStyle;
 
 /// The field of a new key; what an error names, too.
 const FIELD: &str = "ssh-key";
+/// The largest body that is signed, in bytes.
+const MAX_SIGNED: usize = 64 << 10;
 /// Blobs come with and without the `=` at their end.
 const BLOB: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -137,11 +140,35 @@ pub(crate) async fn find(
     Anyone(caller): Anyone,
     uri: Uri,
 ) -> Result<Json<View>> {
+    let key = caller.find_ssh_key(&blob(&uri)?).await?;
+    Ok(Json(View::public(&key, app.time)))
+}
+
+/// `POST /api/ssh-key/:blob`: another server of the network has let somebody in by that key. What the body says does not
+/// matter, but it is signed.
+pub(crate) async fn touch_any(State(app): State<App>, request: Request) -> Result<Json<View>> {
+    let (parts, body) = request.into_parts();
+    let body = whole(body, MAX_SIGNED).await?;
+    let header = |name| {
+        let value = parts.headers.get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    let signed = Signed {
+        body: &body,
+        nonce: header("x-payload-nonce").unwrap_or_default(),
+        signature: header("x-payload-signature").unwrap_or_default(),
+    };
+    let network = app.forge.authenticate_network(&signed).await?;
+    let key = network.touch_ssh_key(&blob(&parts.uri)?).await?;
+    Ok(Json(View::own(&key, app.time)))
+}
+
+/// The key whose blob ends a path.
+fn blob(uri: &Uri) -> Result<Fingerprint> {
     let blob = uri.path().strip_prefix("/api/ssh-key/");
     let blob: Vec<u8> = percent_decode_str(blob.ok_or(Error::NotFound)?).collect();
     let blob = BLOB.decode(blob).map_err(|_| Error::NotFound)?;
-    let key = caller.find_ssh_key(&Fingerprint::of(&blob)).await?;
-    Ok(Json(View::public(&key, app.time)))
+    Ok(Fingerprint::of(&blob))
 }
 
 fn id(uri: &Uri) -> Result<KeyId> {

@@ -4,6 +4,7 @@
 
 mod audit;
 mod confirm;
+mod delegation;
 mod deletion;
 mod files;
 mod keys;
@@ -113,6 +114,7 @@ fn pages() -> Table<Site> {
     let mut table = Table::default();
     oauth2::routes(&mut table);
     oauth::routes(&mut table);
+    delegation::routes(&mut table);
     login::routes(&mut table);
     confirm::routes(&mut table);
     deletion::routes(&mut table);
@@ -133,12 +135,22 @@ fn table() -> Table {
     table.add(Method::PUT, "/api/user/ssh-keys/{id}", keys::touch);
     table.add(Method::DELETE, "/api/user/ssh-keys/{id}", keys::delete);
     table.get("/api/ssh-key/{*blob}", keys::find);
+    table.add(Method::POST, "/api/ssh-key/{*blob}", keys::touch_any);
 
     table.get("/api/user/pgp-keys", pgp::list);
     table.add(Method::POST, "/api/user/pgp-keys", pgp::create);
     table.get("/api/user/pgp-keys/{id}", pgp::get);
     table.add(Method::DELETE, "/api/user/pgp-keys/{id}", pgp::delete);
     table.get("/api/pgp-key/{fpr}", pgp::find);
+
+    table.get("/api/delegate/scopes", delegation::list);
+    table.add(Method::POST, "/api/delegate/scopes", delegation::create);
+    table.get("/api/delegate/scopes/{id}", delegation::get);
+    table.add(
+        Method::DELETE,
+        "/api/delegate/scopes/{id}",
+        delegation::delete,
+    );
 
     // `/~{user}.keys` and `/~{user}.pgp`: the router knows no endings.
     table.get("/~{page}", files::get);

@@ -6,7 +6,8 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use forge_core::access::{Grants, Mode, Scope};
+use forge_core::access::{Mode, Scope};
+use forge_core::delegation::Wanted;
 use forge_core::oauth::{Client, ClientKind, Consent, OUT_OF_BAND};
 use forge_core::{Error, FieldError};
 use http::{Method, StatusCode};
@@ -48,8 +49,8 @@ async fn register(State(site): State<Site>) -> Response {
 /// A request for a user's consent.
 struct Asked {
     client: Client,
-    /// `None` if they cannot be read.
-    grants: Option<Grants>,
+    /// `None` if that cannot be read.
+    wanted: Option<Wanted>,
     state: Option<String>,
 }
 
@@ -67,16 +68,22 @@ impl Asked {
             return Err(Error::invalid("redirect_uri", reason));
         }
         let scopes = query.given("scopes").or(query.given("scope"));
-        let grants = scopes.and_then(|scopes| Grants::parse_legacy(scopes).ok());
-        let grants = grants.map(|mut grants| {
+        let wanted = match scopes {
+            None => None,
+            Some(scopes) => match site.forge.legacy_grants(scopes).await {
+                Err(Error::Invalid(_)) => None,
+                wanted => Some(wanted?),
+            },
+        };
+        let wanted = wanted.map(|mut wanted| {
             for scope in [Scope::GitProfile, Scope::MetaProfile] {
-                grants.grant(scope, Mode::Read);
+                wanted.grants.grant(scope, Mode::Read);
             }
-            grants
+            wanted
         });
         Ok(Self {
             client,
-            grants,
+            wanted,
             state: query.given("state").map(ToOwned::to_owned),
         })
     }
@@ -113,7 +120,7 @@ async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Response, Det
     let asked = Asked::read(&site, &Form::parse(query.as_bytes())).await?;
     // Nobody is sent anywhere before they are signed in.
     let account = visitor.account(&site)?;
-    let Some(grants) = &asked.grants else {
+    let Some(wanted) = &asked.wanted else {
         return asked.bad_scope(&site);
     };
     let action = site.path(&format!("/oauth/authorize?{query}"));
@@ -124,7 +131,8 @@ async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Response, Det
         &account,
         &Question {
             client: &asked.client,
-            grants,
+            grants: &wanted.grants,
+            delegated: &wanted.scopes,
             action: &action,
             target: Some(uri).filter(|uri| *uri != OUT_OF_BAND),
             user_code: None,
@@ -145,10 +153,10 @@ async fn answer(
 ) -> Result<Response, Detour> {
     let query = visitor.parts.uri.query().unwrap_or_default();
     let asked = Asked::read(&site, &Form::parse(query.as_bytes())).await?;
-    let Some(grants) = &asked.grants else {
+    let Some(wanted) = &asked.wanted else {
         return asked.bad_scope(&site);
     };
-    let Some(granted) = decision(&form, grants) else {
+    let Some(granted) = decision(&form, &wanted.grants) else {
         let details = "the user refused";
         return asked.back(&site, &[("error", "user_declined"), ("details", details)]);
     };
@@ -165,40 +173,14 @@ async fn answer(
 
 /// `POST /oauth/exchange`, JSON or a form.
 async fn exchange(State(site): State<Site>, request: Request) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
-    let body = form::body(&site, body).await?;
-    let fields = if form::is_form(&parts.headers) {
-        let form = Form::parse(&body);
-        ["client_id", "client_secret", "exchange"].map(|name| form.text(name).to_owned())
-    } else {
-        let json: serde_json::Value = serde_json::from_slice(&body)
-            .map_err(|error| Error::malformed(format!("the body is not a JSON object: {error}")))?;
-        ["client_id", "client_secret", "exchange"].map(|name| {
-            json.get(name)
-                .and_then(|value| value.as_str())
-                .unwrap_or_default()
-                .to_owned()
-        })
-    };
+    let address = address(request.extensions());
     let names = ["client_id", "client_secret", "exchange"];
-    let missing: Vec<_> = names
-        .into_iter()
-        .zip(&fields)
-        .filter(|(_, value)| value.is_empty())
-        .map(|(name, _)| FieldError {
-            field: Some(name),
-            reason: format!("{name} is required"),
-        })
-        .collect();
-    if !missing.is_empty() {
-        return Err(Error::Invalid(missing).into());
-    }
-    let [id, secret, code] = fields;
+    let [id, secret, code] = required(&site, request, names).await?;
     let refused = || Error::malformed("there is no such client, or that is not its secret");
     let id = id.parse().map_err(|_| refused())?;
     let client = match site.forge.authenticate_client(&id, Some(&secret)).await {
         Err(Error::Unauthenticated) => return Err(refused().into()),
-        outcome => outcome?.from_address(address(&parts.extensions)),
+        outcome => outcome?.from_address(address),
     };
     let redeemed = match client.client().kind {
         ClientKind::Legacy => client.redeem(&code).await?,
@@ -216,4 +198,39 @@ async fn exchange(State(site): State<Site>, request: Request) -> Result<Response
     let body = json!({ "token": issued.token.expose(), "expires": expires });
     let no_store = [(http::header::CACHE_CONTROL, "no-store")];
     Ok((no_store, Json(body)).into_response())
+}
+
+/// The fields of a request of the older scheme, JSON or a form: all of them, or what is missing.
+pub(super) async fn required<const N: usize>(
+    site: &Site,
+    request: Request,
+    names: [&'static str; N],
+) -> forge_core::Result<[String; N]> {
+    let (parts, body) = request.into_parts();
+    let body = form::body(site, body).await?;
+    let fields = if form::is_form(&parts.headers) {
+        let form = Form::parse(&body);
+        names.map(|name| form.text(name).to_owned())
+    } else {
+        let json: serde_json::Value = serde_json::from_slice(&body)
+            .map_err(|error| Error::malformed(format!("the body is not a JSON object: {error}")))?;
+        names.map(|name| {
+            let text = json.get(name).and_then(|value| value.as_str());
+            text.unwrap_or_default().to_owned()
+        })
+    };
+    let missing: Vec<_> = names
+        .into_iter()
+        .zip(&fields)
+        .filter(|(_, value)| value.is_empty())
+        .map(|(name, _)| FieldError {
+            field: Some(name),
+            reason: format!("{name} is required"),
+        })
+        .collect();
+    if missing.is_empty() {
+        Ok(fields)
+    } else {
+        Err(Error::Invalid(missing))
+    }
 }

@@ -19,6 +19,7 @@ pub struct Model {
     pub secret: Option<Vec<u8>>,
     pub created: Micros,
     pub revoked: Option<Micros>,
+    pub is_first_party: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

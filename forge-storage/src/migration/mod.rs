@@ -8,6 +8,7 @@ mod m0001_tables;
 mod m0002_transport;
 mod m0003_imports;
 mod m0004_accounts;
+mod m0005_delegation;
 mod plugins;
 
 use forge_core::{Migration, Result};
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_transport::Transport),
             Box::new(m0003_imports::Imports),
             Box::new(m0004_accounts::Accounts),
+            Box::new(m0005_delegation::Delegation),
         ]
     }
 

@@ -6,6 +6,7 @@
 mod acls;
 mod artifacts;
 mod audit;
+mod delegation;
 mod deletion;
 mod events;
 mod imports;

@@ -120,6 +120,7 @@ const FORGET_ACCOUNTS: &str = "
     DROP INDEX forge_user_email; DROP INDEX forge_user_parked_code; DROP INDEX forge_acl_user_id;
     DROP INDEX forge_token_user_id_id; DROP INDEX forge_token_authorization_id;
     DROP INDEX forge_token_expires;
+    DROP TABLE forge_delegated_scope; DROP TABLE forge_token_watch; DROP TABLE forge_nonce;
     DROP TABLE forge_audit; DROP TABLE forge_pgp_key; DROP TABLE forge_session;
     DROP TABLE forge_password; DROP TABLE forge_device; DROP TABLE forge_refresh_token;
     DROP TABLE forge_code; DROP TABLE forge_authorization; DROP TABLE forge_oauth_client;
@@ -128,7 +129,7 @@ const FORGET_ACCOUNTS: &str = "
     ALTER TABLE forge_user DROP COLUMN deleted; ALTER TABLE forge_token DROP COLUMN last_used;
     ALTER TABLE forge_token DROP COLUMN hint; ALTER TABLE forge_token DROP COLUMN is_legacy;
     ALTER TABLE forge_token DROP COLUMN authorization_id;
-    DELETE FROM forge_migration WHERE version = 'm0004_accounts';
+    DELETE FROM forge_migration WHERE version IN ('m0004_accounts', 'm0005_delegation');
     UPDATE forge_user SET email = 'shared@example.org' WHERE name IN ('alice', 'bob');
     UPDATE forge_user SET email = 'own@example.org' WHERE name = 'carol';";
 

@@ -137,7 +137,7 @@ async fn migrating_again_changes_nothing() {
     assert_eq!(value(&store, schema).await, before);
     assert_eq!(
         value(&store, "SELECT count(*) FROM forge_migration").await,
-        "4"
+        "5"
     );
     assert!(
         store

@@ -104,6 +104,7 @@ pub(super) fn is_for_clients(path: &str) -> bool {
             "/oauth2/revoke",
             "/oauth2/device-authorization",
             "/oauth/exchange",
+            "/oauth/token/verify",
         ]
         .contains(&path)
 }

@@ -1,6 +1,7 @@
 //! A world to test in: one forge, the people around it, and what they ask of it.
 
 pub(crate) mod browser;
+pub(crate) mod couriers;
 pub(crate) mod database;
 pub(crate) mod fixture;
 pub(crate) mod logs;

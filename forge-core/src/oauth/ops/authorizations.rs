@@ -9,6 +9,7 @@ use super::super::{
 use super::tokens::new_text;
 use crate::access::{Account, ActingClient, Grants};
 use crate::clock::Timestamp;
+use crate::delegation::Ended;
 use crate::ids::AuthorizationId;
 use crate::store::Tx;
 use crate::users::User;
@@ -148,6 +149,7 @@ impl ActingClient {
         self.note_end(tx, ended.user, &client, why).await
     }
 
+    /// Tells whom it concerns that what a user let a client do has ended.
     async fn note_end(
         &self,
         tx: &mut dyn Tx,
@@ -157,6 +159,7 @@ impl ActingClient {
     ) -> Result<()> {
         let details = format!("{}: {why}", client.in_log());
         let (forge, from) = (self.forge(), self.address());
+        forge.tell_ended(tx, Ended::OfUser(user)).await?;
         forge
             .note(tx, user, from, end_action(client.kind), details)
             .await
@@ -290,6 +293,9 @@ impl ActingClient {
                 let details = format!("{}: the application gave it back", self.client().in_log());
                 let (forge, from, action) =
                     (self.forge(), self.address(), "OAuth 2.0 token revoked");
+                forge
+                    .tell_ended(&mut *tx, Ended::OfUser(token.user))
+                    .await?;
                 forge
                     .note(&mut *tx, token.user, from, action, details)
                     .await?;

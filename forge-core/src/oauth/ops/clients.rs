@@ -7,6 +7,7 @@ use url::Url;
 use super::super::{Authorization, Client, ClientId, ClientKind, NewClient, Secret};
 use super::authorizations::end_action;
 use crate::access::{Account, System};
+use crate::delegation::Ended;
 use crate::events::{NewJob, Task};
 use crate::ids::AuthorizationId;
 use crate::store::Tx;
@@ -54,6 +55,7 @@ impl Forge {
         }
         let client = tx.client(id).await?.ok_or(Error::NotFound)?;
         tx.end_authorizations_of(client.id, now).await?;
+        self.tell_ended(tx, Ended::OfClient(client.id)).await?;
         let action = match client.kind {
             ClientKind::Legacy => "deleted oauth client",
             ClientKind::Public | ClientKind::Confidential => "OAuth 2.0 client revoked",
@@ -105,6 +107,24 @@ impl System {
         tx.commit().await?;
         forge.wake();
         Ok(())
+    }
+
+    /// Makes a client of the older scheme one of the network's own services, see [`crate::delegation`]. That cannot be taken
+    /// back but by revoking it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such client in force; [`Error::Invalid`] on field `client_id` for one of OAuth 2.0.
+    pub async fn trust_client(&self, id: &ClientId) -> Result<()> {
+        let mut tx = self.forge().store().begin().await?;
+        let client = tx.client(id).await?.ok_or(Error::NotFound)?;
+        if client.kind != ClientKind::Legacy {
+            let reason = "client_id must be that of a client of the older scheme";
+            return Err(Error::invalid("client_id", reason));
+        }
+        if !tx.trust_client(id).await? {
+            return Err(Error::NotFound);
+        }
+        tx.commit().await
     }
 }
 
@@ -207,6 +227,10 @@ impl Account {
         if found.user != self.user().id || !tx.end_authorization(id, now).await? {
             return Err(Error::NotFound);
         }
+        let forge = self.forge();
+        forge
+            .tell_ended(&mut *tx, Ended::OfUser(found.user))
+            .await?;
         self.note(&mut *tx, end_action(client.kind), client.in_log())
             .await?;
         tx.commit().await

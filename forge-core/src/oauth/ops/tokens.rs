@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::super::{NewToken, Secret, Token, TokenOrigin};
 use crate::access::{Account, System};
+use crate::delegation::Ended;
 use crate::ids::{TokenId, UserId};
 use crate::{Error, Forge, Page, Paged, Result};
 
@@ -102,6 +103,10 @@ impl Account {
         if token.user != self.user().id || token.authorization.is_some() {
             return Err(Error::NotFound);
         }
+        let forge = self.forge();
+        forge
+            .tell_ended(&mut *tx, Ended::OfUser(token.user))
+            .await?;
         self.note(&mut *tx, "OAuth 2.0 token revoked", in_log(&token))
             .await?;
         tx.commit().await
@@ -141,6 +146,9 @@ impl System {
         let forge = self.forge();
         let mut tx = forge.store().begin().await?;
         if let Some(token) = tx.expire_token(id, forge.now()).await? {
+            forge
+                .tell_ended(&mut *tx, Ended::OfUser(token.user))
+                .await?;
             let details = match token.authorization {
                 Some(_) => "a token of an application".to_owned(),
                 None => in_log(&token),

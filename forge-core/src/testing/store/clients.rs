@@ -74,6 +74,7 @@ async fn a_client_comes_back_as_it_was(store: &dyn Store) {
             secret,
             created: at(123_456),
             revoked: None,
+            is_first_party: false,
         };
         assert!(made == expected, "a {kind:?} one, as it is made");
         let read = client(store, &id).await;

@@ -268,6 +268,9 @@ async fn overview(
 fn grants_text(grants: &Grants) -> String {
     if grants.is_everything() {
         "everything".to_owned()
+    } else if grants.delegated().next().is_some() {
+        // OAuth 2.0 has no words for these.
+        grants.legacy_text()
     } else {
         grants.to_string()
     }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::extract::State;
 use axum::response::Response;
 use forge_core::access::{Grants, Mode, Scope};
+use forge_core::delegation::DelegatedScope;
 use forge_core::oauth::{Client, ClientKind, Consent};
 use forge_core::{Account, Error};
 use http::StatusCode;
@@ -113,6 +114,7 @@ pub(super) async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Re
         &Question {
             client: &client,
             grants: &grants,
+            delegated: &[],
             action: &action,
             target: Some(&target),
             user_code: None,
@@ -145,12 +147,20 @@ pub(in crate::meta) fn decision(form: &Form, asked: &Grants) -> Option<Grants> {
     if form.text("decision") != "allow" {
         return None;
     }
+    let said = |name: &str, most| match form.text(name) {
+        "RW" => Some(most),
+        "RO" => Some(Mode::Read),
+        _ => None,
+    };
     let mut granted = Grants::nothing();
     for (scope, most) in asked.scopes() {
-        match form.text(scope.name()) {
-            "RW" if most == Mode::Write => granted.grant(scope, Mode::Write),
-            "RO" | "RW" => granted.grant(scope, Mode::Read),
-            _ => {}
+        if let Some(mode) = said(scope.name(), most) {
+            granted.grant(scope, mode);
+        }
+    }
+    for (scope, most) in asked.delegated() {
+        if let Some(mode) = said(&scope.named.to_string(), most) {
+            granted.grant_delegated(scope.clone(), mode);
         }
     }
     Some(granted).filter(|granted| !granted.is_empty())
@@ -160,6 +170,8 @@ pub(in crate::meta) fn decision(form: &Form, asked: &Grants) -> Option<Grants> {
 pub(in crate::meta) struct Question<'a> {
     pub(in crate::meta) client: &'a Client,
     pub(in crate::meta) grants: &'a Grants,
+    /// What there is to say of the other services' scopes among them.
+    pub(in crate::meta) delegated: &'a [DelegatedScope],
     pub(in crate::meta) action: &'a str,
     /// Where the browser goes afterwards.
     pub(in crate::meta) target: Option<&'a str>,
@@ -175,18 +187,27 @@ pub(in crate::meta) fn consent_page(
     account: &Account,
     question: &Question<'_>,
 ) -> Response {
-    let scopes: Vec<_> = question
-        .grants
-        .scopes()
-        .map(|(scope, mode)| {
-            context! {
-                name => scope.name(),
-                means => scope.means(),
-                is_write => mode == Mode::Write,
-                is_needed => question.needed.contains(&scope),
-            }
+    let own = question.grants.scopes().map(|(scope, mode)| {
+        context! {
+            name => scope.name(),
+            means => scope.means(),
+            service => (),
+            is_write => mode == Mode::Write,
+            is_needed => question.needed.contains(&scope),
+        }
+    });
+    let others = question.grants.delegated().filter_map(|(scope, mode)| {
+        let mut known = question.delegated.iter();
+        let known = known.find(|known| known.scope == *scope)?;
+        Some(context! {
+            name => scope.named.to_string(),
+            means => known.description.as_str(),
+            service => known.service.as_str(),
+            is_write => mode == Mode::Write,
+            is_needed => false,
         })
-        .collect();
+    });
+    let scopes: Vec<_> = own.chain(others).collect();
     let client = question.client;
     let values = context! {
         client => context! {

@@ -64,6 +64,7 @@ pub(super) async fn ask(
                 &Question {
                     client: &client,
                     grants: &asked.grants,
+                    delegated: &[],
                     action: &action,
                     target: None,
                     user_code: Some(&as_shown(user_code)),

@@ -17,7 +17,7 @@ use sea_orm::{
 };
 
 use super::clients::client;
-use super::{grants, grants_text, tokens};
+use super::{grants, tokens};
 use crate::entity::authorizations::{ActiveModel, Column, Entity, Model, Relation};
 use crate::entity::{Micros, clients, codes, refresh_tokens, tokens as token_rows, users};
 use crate::error::{failed, refused};
@@ -132,7 +132,7 @@ pub(super) async fn insert(
     let row = ActiveModel {
         user_id: Set(user.0),
         client_id: Set(client.0),
-        grants: Set(grants_text(grants)),
+        grants: Set(grants.stored_text()),
         created: Set(now.into()),
         ended: Set(None),
         is_untold: Set(false),

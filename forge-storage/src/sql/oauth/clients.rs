@@ -46,6 +46,7 @@ pub(super) fn client(row: Model) -> Result<Client> {
         secret: secret.map(SecretHash),
         created: row.created.time()?,
         revoked: row.revoked.map(Micros::time).transpose()?,
+        is_first_party: row.is_first_party,
     })
 }
 
@@ -101,6 +102,7 @@ pub(super) async fn insert(
         secret: Set(secret.map(bytes)),
         created: Set(now.into()),
         revoked: Set(None),
+        is_first_party: Set(false),
         ..ActiveModel::default()
     };
     let row = Entity::insert(row).exec_with_returning(tx).await;
@@ -134,6 +136,17 @@ pub(super) async fn revoke(
         .await
         .map_err(failed)?;
     Ok(revoked.rows_affected > 0)
+}
+
+pub(super) async fn trust(tx: &DatabaseTransaction, id: &ClientId) -> Result<bool> {
+    let trusted = Entity::update_many()
+        .col_expr(Column::IsFirstParty, Expr::value(true))
+        .filter(Column::ClientId.eq(id.as_str()))
+        .filter(Column::Revoked.is_null())
+        .exec(tx)
+        .await
+        .map_err(failed)?;
+    Ok(trusted.rows_affected > 0)
 }
 
 /// A change of an owner's client, if it is in force.

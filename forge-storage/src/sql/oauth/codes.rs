@@ -11,7 +11,7 @@ use sea_orm::{
     QuerySelect as _,
 };
 
-use super::{authorizations, bytes, grants, grants_text};
+use super::{authorizations, bytes, grants};
 use crate::entity::Micros;
 use crate::entity::codes::{ActiveModel, Column, Entity, Model};
 use crate::error::{failed, refused};
@@ -25,7 +25,7 @@ pub(super) async fn insert(
         hash: Set(bytes(hash)),
         client_id: Set(new.client.0),
         user_id: Set(new.user.0),
-        grants: Set(grants_text(&new.grants)),
+        grants: Set(new.grants.stored_text()),
         redirect_uri: Set(new.redirect_uri.clone()),
         challenge: Set(new.challenge.clone()),
         expires: Set(new.expires.into()),

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use super::clients::client;
-use super::{bytes, grants, grants_text};
+use super::{bytes, grants};
 use crate::entity::devices::{ActiveModel, Column, Entity, Model};
 use crate::entity::{Micros, clients};
 use crate::error::{failed, is_taken, refused, unreadable};
@@ -51,7 +51,7 @@ pub(super) async fn insert(
         device_hash: Set(bytes(device)),
         user_code_hash: Set(bytes(user_code)),
         client_id: Set(new.client.0),
-        grants: Set(grants_text(&new.grants)),
+        grants: Set(new.grants.stored_text()),
         expires: Set(new.expires.into()),
         interval: Set(interval.into()),
         polled: Set(None),
@@ -80,7 +80,7 @@ pub(super) async fn answer(
     now: Timestamp,
 ) -> Result<bool> {
     let (state, user, grants) = match answer {
-        DeviceState::Approved(user, grants) => (APPROVED, Some(user.0), Some(grants_text(grants))),
+        DeviceState::Approved(user, grants) => (APPROVED, Some(user.0), Some(grants.stored_text())),
         DeviceState::Denied => (DENIED, None, None),
         DeviceState::Pending => return Err(Error::internal("this is no answer")),
     };

@@ -22,22 +22,8 @@ use forge_core::{AuthorizationId, ClientRow, Page, Paged, Result, Timestamp, Tok
 use crate::error::unreadable;
 use crate::store::{Source, Sql, Table, Transaction};
 
-/// How [`Grants::nothing`] is stored: their own text for it is not one that parses.
-const NOTHING: &str = "none";
-
-fn grants_text(grants: &Grants) -> String {
-    if *grants == Grants::nothing() {
-        NOTHING.to_owned()
-    } else {
-        grants.to_string()
-    }
-}
-
 fn grants(text: &str) -> Result<Grants> {
-    if text == NOTHING {
-        return Ok(Grants::nothing());
-    }
-    Grants::parse_oauth2(text).map_err(|_| unreadable("grant"))
+    Grants::parse_stored(text).ok_or_else(|| unreadable("grant"))
 }
 
 fn bytes(hash: &SecretHash) -> Vec<u8> {
@@ -160,6 +146,10 @@ impl OauthWrites for Sql<Transaction> {
         now: Timestamp,
     ) -> Result<bool> {
         clients::revoke(self.write(Table::Uncached), owner, id, now).await
+    }
+
+    async fn trust_client(&mut self, id: &ClientId) -> Result<bool> {
+        clients::trust(self.write(Table::Uncached), id).await
     }
 
     async fn insert_code(&mut self, hash: &SecretHash, new: &NewCode) -> Result<()> {

@@ -12,7 +12,7 @@ use sea_orm::{
     QueryFilter as _, UpdateMany,
 };
 
-use super::{authorizations, bytes, grants, grants_text};
+use super::{authorizations, bytes, grants};
 use crate::entity::tokens::{ActiveModel, Column, Entity, Model};
 use crate::entity::{Micros, refresh_tokens, users};
 use crate::error::{failed, refused, unreadable};
@@ -96,7 +96,7 @@ pub(super) async fn insert(
         hash: Set(bytes(hash)),
         issued: Set(now.into()),
         expires: Set(new.expires.into()),
-        grants: Set(grants_text(&new.grants)),
+        grants: Set(new.grants.stored_text()),
         comment: Set(new.comment.clone()),
         last_used: Set(None),
         hint: Set(origin.hint.clone()),

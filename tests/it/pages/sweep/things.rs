@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use url::form_urlencoded::Serializer;
 
 use crate::support::browser::{Browser, PASSWORD, sent_to, shown};
-use crate::support::{Answer, World};
+use crate::support::{Answer, Persona, World};
 
 const BACK: &str = "https://client.example/back";
 const SCOPE: &str = "git.sr.ht/PROFILE";
@@ -44,6 +44,8 @@ pub(super) struct Things<'a> {
     alice: Browser<'a>,
     client: Client,
     legacy: Client,
+    /// A client of the network's own.
+    service: Client,
 }
 
 impl<'a> Things<'a> {
@@ -51,11 +53,15 @@ impl<'a> Things<'a> {
         let mut alice = Browser::of(world, "alice").await;
         let client = register(&mut alice, "confidential").await;
         let legacy = register(&mut alice, "legacy").await;
+        let service = register(&mut alice, "legacy").await;
+        let id = service.0.parse().unwrap();
+        world.system().trust_client(&id).await.unwrap();
         Self {
             world,
             alice,
             client,
             legacy,
+            service,
         }
     }
 
@@ -106,6 +112,13 @@ impl<'a> Things<'a> {
                 ("code", &self.code().await),
             ]),
             "/oauth/exchange" => texts(&[("exchange", &self.exchange().await)]),
+            "/oauth/token/verify" => texts(&[
+                (
+                    "oauth_token",
+                    self.world.token_of(Persona::Owner).expect("a token"),
+                ),
+                ("revocation_url", "https://client.example/revoke"),
+            ]),
             "/oauth2/introspect" | "/oauth2/revoke" => texts(&[("token", "forge_x")]),
             "/oauth2/device-authorization" => texts(&[("scope", SCOPE)]),
             _ => Vec::new(),
@@ -116,6 +129,7 @@ impl<'a> Things<'a> {
             | "/oauth2/revoke"
             | "/oauth2/device-authorization" => fields.extend(self.client.fields()),
             "/oauth/exchange" => fields.extend(self.legacy.fields()),
+            "/oauth/token/verify" => fields.extend(self.service.fields()),
             "/oauth2/device" => fields.push(("user_code", self.user_code().await)),
             _ => {}
         }

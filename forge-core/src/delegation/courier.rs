@@ -1,0 +1,17 @@
+//! The port to whoever brings other services what they are to be told.
+//!
+//! Invariant: what is brought is queued first, so a courier that fails is asked again, for about four days. The same may be
+//! brought twice. Addresses are those of services that an operator trusts; a courier looks no further into them.
+
+use async_trait::async_trait;
+use url::Url;
+
+use crate::Result;
+
+/// Brings other services what they are to be told.
+#[async_trait]
+pub trait Courier: Send + Sync + 'static {
+    /// Posts a JSON text to an address. An error, or an answer that is none of success, has it brought again. Neither text
+    /// nor address is to be logged.
+    async fn post(&self, url: &Url, json: String) -> Result<()>;
+}
