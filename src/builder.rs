@@ -195,7 +195,8 @@ impl Builder {
     }
 
     /// The public key with which the servers of the forge's network sign what they ask of each other: base64 of 32 bytes, of
-    /// Ed25519. Without one, what needs a signature (`POST /api/ssh-key/:blob`) is refused.
+    /// Ed25519. Without one, what needs a signature (`POST /api/ssh-key/:blob`) is refused. They sign webhooks for users with
+    /// it, too, so a signature says little: no more depends on it than when a key was last used.
     pub fn network_key(mut self, key: impl Into<String>) -> Self {
         self.network_key = Some(key.into());
         self

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use forge_core::{Courier, Error, Result};
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use reqwest::Client;
 use reqwest::redirect::Policy;
@@ -39,16 +40,14 @@ impl HttpCourier {
 
 #[async_trait]
 impl Courier for HttpCourier {
-    async fn post(&self, url: &Url, json: String) -> Result<()> {
+    async fn post(&self, url: &Url, json: String) -> Result<bool> {
         let request = self.0.post(url.clone());
         let request = request.header(CONTENT_TYPE, "application/json").body(json);
         // An error would name the address.
         let answer = request.send().await;
         let answer = answer.map_err(|error| Error::unavailable(error.without_url()))?;
-        if answer.status().is_success() {
-            return Ok(());
-        }
         let status = answer.status();
-        Err(Error::unavailable(format!("the service answered {status}")))
+        let is_unknown = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        Ok(status.is_success() || is_unknown)
     }
 }

@@ -134,24 +134,27 @@ impl Grants {
     }
 
     /// The scopes in the older scheme's text, those of the meta service without its name: `git.sr.ht/info:write,keys:read`.
-    /// Other services' scopes come last: `0123456789abcdef/lists:read`.
+    /// Other services' scopes come last: `0123456789abcdef/lists:read`. A word that stands for several scopes of its service
+    /// is there as far as all of them are: it never says more than there is.
     #[must_use]
     pub fn legacy_text(&self) -> String {
         if self.everything {
             return "*".to_owned();
         }
-        let mut modes: BTreeMap<&str, Mode> = BTreeMap::new();
-        for (scope, mode) in self.scopes() {
-            let name = scope.row().legacy;
-            let name = name.strip_prefix("meta.sr.ht/").unwrap_or(name);
+        let mut modes: BTreeMap<&str, Option<Mode>> = BTreeMap::new();
+        for row in TABLE.iter().filter(|row| row.is_of_one_service()) {
+            let name = row.legacy.strip_prefix("meta.sr.ht/").unwrap_or(row.legacy);
+            let mode = self.scopes.get(&row.scope).copied();
             let known = modes.entry(name).or_insert(mode);
-            *known = (*known).max(mode);
+            *known = (*known).min(mode);
         }
         let word = |name: &dyn fmt::Display, mode| match mode {
             Mode::Read => format!("{name}:read"),
             Mode::Write => format!("{name}:write"),
         };
-        let own = modes.iter().map(|(name, mode)| word(name, *mode));
+        let own = modes
+            .iter()
+            .filter_map(|(name, mode)| Some(word(name, (*mode)?)));
         let others = self.delegated();
         let others = others.map(|(scope, mode)| word(&scope.named, mode));
         own.chain(others).collect::<Vec<_>>().join(",")
@@ -415,6 +418,26 @@ mod tests {
         assert_eq!(grants.to_string(), "meta.sr.ht/PROFILE:RO");
         assert!(grants.cover(&oauth2("meta.sr.ht/PROFILE")));
         assert!(!oauth2("meta.sr.ht/PROFILE").cover(&grants));
+    }
+
+    #[test]
+    fn a_legacy_word_says_no_more_than_there_is() {
+        for (text, expected) in [
+            ("meta.sr.ht/PROFILE", "profile:read"),
+            ("git.sr.ht/PROFILE", ""),
+            ("meta.sr.ht/SSH_KEYS:RW", ""),
+            ("meta.sr.ht/SSH_KEYS:RW meta.sr.ht/PGP_KEYS", "keys:read"),
+            (
+                "meta.sr.ht/SSH_KEYS:RW meta.sr.ht/PGP_KEYS:RW",
+                "keys:write",
+            ),
+            (
+                "git.sr.ht/OBJECTS:RW meta.sr.ht/AUDIT_LOG",
+                "audit:read,git.sr.ht/data:write",
+            ),
+        ] {
+            assert_eq!(oauth2(text).legacy_text(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! `X-Payload-Signature` and `X-Payload-Nonce`).
 //!
 //! Invariant: a [`Network`] is had for one request, signed with the key that the forge was given, whose nonce was not seen
-//! before. A nonce has exactly 16 digits: what is signed has no mark between body and nonce, so with any other length the
+//! before. What is signed names neither method nor path, and users are sent webhooks that are signed alike: nothing may hang
+//! on it that matters. A nonce has exactly 16 digits: what is signed has no mark between body and nonce, so with any other length the
 //! same signature would fit a body that ends elsewhere, under a nonce that is new.
 
 use std::fmt;

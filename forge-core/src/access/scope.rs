@@ -106,6 +106,14 @@ pub(super) const TABLE: &[Row] = &[
     ),
 ];
 
+impl Row {
+    /// Whether both texts have it as the same service's: git's `PROFILE` is only a part of what meta's `profile` says.
+    pub(super) fn is_of_one_service(&self) -> bool {
+        let service = |text: &'static str| text.split('/').next();
+        service(self.oauth2) == service(self.legacy)
+    }
+}
+
 impl Scope {
     pub(super) fn row(self) -> &'static Row {
         // Every variant has a row; a test walks them.

@@ -11,7 +11,8 @@ use crate::Result;
 /// Brings other services what they are to be told.
 #[async_trait]
 pub trait Courier: Send + Sync + 'static {
-    /// Posts a JSON text to an address. An error, or an answer that is none of success, has it brought again. Neither text
-    /// nor address is to be logged.
-    async fn post(&self, url: &Url, json: String) -> Result<()>;
+    /// Posts a JSON text to an address; whether the service took it, or knows nothing of what it says. With `false` it is
+    /// brought again, and with an error, if there is no answer, together with what else there is for that address. Neither
+    /// text nor address is to be logged.
+    async fn post(&self, url: &Url, json: String) -> Result<bool>;
 }

@@ -51,7 +51,7 @@ pub trait DelegationWrites: Send {
     /// client is suspended. It is kept no longer than the token.
     async fn watch_token(&mut self, new: &NewWatch, now: Timestamp) -> Result<Option<Timestamp>>;
     /// Takes out who is to be told that tokens have ended: those of the tokens in question whose end has come, or whose user
-    /// or client's owner is suspended.
+    /// or client's owner is suspended. A service that was revoked is told nothing.
     async fn take_watches(&mut self, of: Ended, now: Timestamp) -> Result<Vec<Notice>>;
 
     /// Remembers a nonce. `false` if it is remembered already; of two who do so at once, one gets `true`.

@@ -108,6 +108,9 @@ impl Forge {
             }
         }
         let mut tx = self.store().begin().await?;
+        // Once more: it may have been lifted since, and a service have asked.
+        tx.set_suspension(user, Some(NOTICE), self.now()).await?;
+        self.tell_ended(&mut *tx, Ended::OfUser(user)).await?;
         tx.delete_user(user, self.now()).await?;
         tx.commit().await?;
         tracing::info!(user.id = user.0, "a user was deleted");

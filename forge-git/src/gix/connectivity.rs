@@ -4,7 +4,7 @@
 //! and whatever of its tree has not come with it stands in a parent's, in the same place. What refs name is taken for
 //! complete, as git does. `false` says nothing; git is to be asked, who follows all refs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use ::gix::hash::Kind as Hash;
 use ::gix::objs::Find as _;
 use ::gix::odb::pack::index::File as Index;
 use ::gix::odb::store::init::Options;
+use bstr::BString;
 use forge_core::objects::{EntryKind, Kind, Oid, Tree};
 use forge_core::{Error, Result};
 
@@ -24,6 +25,8 @@ use crate::format::Format;
 /// What is read at most; with more, git is as fast.
 const MAX_OBJECTS: u32 = 4_000;
 const MAX_BYTES: u64 = 16 << 20;
+/// How many directories may lie in each other; each takes some of the stack.
+const MAX_DEPTH: usize = 256;
 /// The most memory that decoding one object may take.
 const MAX_ALLOC: usize = 32 << 20;
 
@@ -41,7 +44,8 @@ pub(crate) fn is_plain(
         Format::Sha256 => Hash::Sha256,
     };
     let mut proof = Proof {
-        stores: [store(objects, hash)?, store(beside, hash)?],
+        news: store(objects, hash)?,
+        old: store(beside, hash)?,
         new: new(objects, hash)?,
         budget: Budget::new(MAX_OBJECTS, MAX_BYTES),
         proved: HashSet::new(),
@@ -54,7 +58,7 @@ pub(crate) fn is_plain(
         let next = match proof.read_new(id)? {
             Some((Kind::Commit, data)) => proof.commit(id, &data)?,
             Some((Kind::Tag, data)) => Some(vec![decode::target(&data)?]),
-            Some((Kind::Tree, _)) => proof.tree(id, &[])?.then(Vec::new),
+            Some((Kind::Tree, _)) => proof.tree(id, &BTreeSet::new(), MAX_DEPTH)?.then(Vec::new),
             Some((Kind::Blob, _)) => Some(Vec::new()),
             None => None,
         };
@@ -72,7 +76,10 @@ fn store(objects: &Path, hash: Hash) -> Result<::gix::odb::Handle> {
         alloc_limit_bytes: Some(MAX_ALLOC),
         ..Options::default()
     };
-    ::gix::odb::at_opts(objects, hash, [], options).map_err(Error::internal)
+    let mut store = ::gix::odb::at_opts(objects, hash, [], options).map_err(Error::internal)?;
+    // What is not there now does not come.
+    store.refresh_never();
+    Ok(store)
 }
 
 /// What has come.
@@ -91,27 +98,34 @@ fn new(objects: &Path, hash: Hash) -> Result<HashSet<Oid>> {
 }
 
 struct Proof {
-    stores: [::gix::odb::Handle; 2],
+    /// What has come.
+    news: ::gix::odb::Handle,
+    /// What was there, and whatever else its alternates hold.
+    old: ::gix::odb::Handle,
     new: HashSet<Oid>,
     budget: Budget,
     proved: HashSet<Oid>,
 }
 
+/// What stands where in a tree: a name is a directory's or another's.
+type Places = HashMap<(BString, bool), (Oid, EntryKind)>;
+
 impl Proof {
     /// `None` if it is not there, or too much was read.
     fn read(&mut self, id: Oid) -> Result<Option<(Kind, Vec<u8>)>> {
         let object = ObjectId::try_from(id.as_bytes()).map_err(fault)?;
-        for store in &self.stores {
-            let mut buffer = Vec::new();
-            let found = store.try_find(&object, &mut buffer).map_err(fault)?;
-            let Some((kind, len)) = found.map(|data| (kind(data.kind), data.data.len())) else {
-                continue;
-            };
-            buffer.truncate(len);
-            let is_enough = self.budget.take(len as u64);
-            return Ok(is_enough.then_some((kind, buffer)));
-        }
-        Ok(None)
+        let store = if self.new.contains(&id) {
+            &self.news
+        } else {
+            &self.old
+        };
+        let mut buffer = Vec::new();
+        let found = store.try_find(&object, &mut buffer).map_err(fault)?;
+        let Some((kind, len)) = found.map(|data| (kind(data.kind), data.data.len())) else {
+            return Ok(None);
+        };
+        buffer.truncate(len);
+        Ok(self.budget.take(len as u64).then_some((kind, buffer)))
     }
 
     fn read_new(&mut self, id: Oid) -> Result<Option<(Kind, Vec<u8>)>> {
@@ -124,50 +138,49 @@ impl Proof {
     /// The parents, which are still to be proved; `None` if its tree is not.
     fn commit(&mut self, id: Oid, data: &[u8]) -> Result<Option<Vec<Oid>>> {
         let commit = decode::commit(id, data)?;
-        let mut beside = Vec::new();
+        let mut beside = BTreeSet::new();
         for parent in &commit.parents {
             let Some((Kind::Commit, data)) = self.read(*parent)? else {
                 return Ok(None);
             };
-            beside.push(decode::commit(*parent, &data)?.tree);
+            beside.insert(decode::commit(*parent, &data)?.tree);
         }
-        Ok(self.tree(commit.tree, &beside)?.then_some(commit.parents))
+        let is_there = self.tree(commit.tree, &beside, MAX_DEPTH)?;
+        Ok(is_there.then_some(commit.parents))
     }
 
-    /// Whether a tree and all below it is there, given that `beside` is, which stands in its place in the parents.
-    fn tree(&mut self, id: Oid, beside: &[Oid]) -> Result<bool> {
+    /// Whether a tree and all below it is there, given that `beside` is, which stands in its place in the parents; not below
+    /// so many directories.
+    fn tree(&mut self, id: Oid, beside: &BTreeSet<Oid>, depth: usize) -> Result<bool> {
         if beside.contains(&id) || self.proved.contains(&id) {
             return Ok(true);
         }
+        let Some(depth) = depth.checked_sub(1) else {
+            return Ok(false);
+        };
         let Some((Kind::Tree, data)) = self.read_new(id)? else {
             return Ok(false);
         };
         let tree = decode::tree(id, &data)?;
-        let mut old: Vec<Tree> = Vec::new();
+        let mut old = Vec::new();
         for id in beside {
             let Some((Kind::Tree, data)) = self.read(*id)? else {
                 return Ok(false);
             };
-            old.push(decode::tree(*id, &data)?);
+            old.push(places(decode::tree(*id, &data)?));
         }
-        for entry in &tree.entries {
-            let like = old.iter().filter_map(|tree| {
-                let mut same = tree.entries.iter().filter(|old| old.name == entry.name);
-                same.find(|old| {
-                    (old.kind() == EntryKind::Tree) == (entry.kind() == EntryKind::Tree)
-                })
-            });
-            let is_there = match entry.kind() {
+        for entry in tree.entries {
+            let kind = entry.kind();
+            let place = (entry.name, kind == EntryKind::Tree);
+            let mut like = old.iter().filter_map(|places| places.get(&place));
+            let is_there = match kind {
                 EntryKind::Commit => true,
                 EntryKind::Tree => {
-                    let beside: Vec<_> = like.map(|old| old.id).collect();
-                    self.tree(entry.id, &beside)?
+                    let beside = like.map(|(id, _)| *id).collect();
+                    self.tree(entry.id, &beside, depth)?
                 }
-                _ => {
-                    self.new.contains(&entry.id)
-                        || like
-                            .into_iter()
-                            .any(|old| old.id == entry.id && old.kind() != EntryKind::Commit)
+                EntryKind::Blob => {
+                    self.new.contains(&entry.id) || like.any(|old| *old == (entry.id, kind))
                 }
             };
             if !is_there {
@@ -177,6 +190,17 @@ impl Proof {
         self.proved.insert(id);
         Ok(true)
     }
+}
+
+/// Of a name that is there twice, the first counts.
+fn places(tree: Tree) -> Places {
+    let mut places = Places::new();
+    for entry in tree.entries {
+        let kind = entry.kind();
+        let place = places.entry((entry.name, kind == EntryKind::Tree));
+        place.or_insert((entry.id, kind));
+    }
+    places
 }
 
 #[cfg(test)]

@@ -83,7 +83,12 @@ fn is_shared(path: &str) -> bool {
 /// Whether programs ask there by themselves, and want their errors in JSON. Everywhere else that [`claims`] names, they are
 /// people, who are shown a page.
 fn is_for_programs(path: &str) -> bool {
-    is_shared(path) || matches!(path, "/oauth2/device-authorization" | "/oauth/exchange")
+    let theirs = [
+        "/oauth2/device-authorization",
+        "/oauth/exchange",
+        "/oauth/token/verify",
+    ];
+    is_shared(path) || theirs.contains(&path)
 }
 
 /// Whether a path below the meta service's origin is one of its pages or of the addresses of OAuth. The API and the

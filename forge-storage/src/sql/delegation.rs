@@ -14,7 +14,7 @@ use forge_core::oauth::ClientId;
 use forge_core::{
     ClientRow, DelegatedScopeId, Error, Page, Paged, Result, Timestamp, TokenId, UserId,
 };
-use sea_orm::sea_query::{Expr, LockType, OnConflict, SelectStatement};
+use sea_orm::sea_query::{Expr, LockType, OnConflict, SelectStatement, UnionType};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, DatabaseTransaction,
     EntityTrait as _, FromQueryResult, JoinType, QueryFilter as _, QueryOrder as _,
@@ -179,15 +179,13 @@ impl DelegationWrites for Sql<Transaction> {
         // In one order, whoever takes them.
         let found = token_watches::Entity::find()
             .filter(ended.clone())
+            .filter(token_watches::Column::ClientId.in_subquery(trusted()))
             .order_by_asc(token_watches::Column::TokenId)
             .order_by_asc(token_watches::Column::ClientId)
             .lock(LockType::Update)
             .all(tx)
             .await
             .map_err(failed)?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
         token_watches::Entity::delete_many()
             .filter(ended)
             .exec(tx)
@@ -224,6 +222,15 @@ impl DelegationWrites for Sql<Transaction> {
             .map_err(failed)?;
         Ok(())
     }
+}
+
+/// The clients that were not revoked: nobody else is told anything.
+fn trusted() -> SelectStatement {
+    clients::Entity::find()
+        .select_only()
+        .column(clients::Column::Id)
+        .filter(clients::Column::Revoked.is_null())
+        .into_query()
 }
 
 /// Until when a token means somebody, if it does; that does not change before the transaction ends.
@@ -287,9 +294,6 @@ fn ended(of: Ended, now: Timestamp) -> SelectStatement {
                 .filter(has_expired)
         }
         Ended::OfUser(user) => {
-            let whose = Condition::any()
-                .add(tokens::Column::UserId.eq(user.0))
-                .add(tokens::Column::AuthorizationId.in_subquery(under_clients_of(user)));
             let suspended = users::Entity::find_by_id(user.0)
                 .select_only()
                 .expr(Expr::val(1))
@@ -298,7 +302,14 @@ fn ended(of: Ended, now: Timestamp) -> SelectStatement {
             let means_nobody = Condition::any()
                 .add(has_expired)
                 .add(Expr::exists(suspended));
-            rows.filter(whose).filter(means_nobody)
+            let rows = rows.filter(means_nobody);
+            let own = rows.clone().filter(tokens::Column::UserId.eq(user.0));
+            let under = tokens::Column::AuthorizationId.in_subquery(under_clients_of(user));
+            // Two, so that each has its index.
+            return own
+                .into_query()
+                .union(UnionType::Distinct, rows.filter(under).into_query())
+                .take();
         }
     };
     rows.into_query()

@@ -398,6 +398,52 @@ async fn a_service_that_cannot_be_told_is_told_later() {
 }
 
 #[tokio::test]
+async fn a_token_that_a_service_does_not_take_holds_up_no_other() {
+    let posts = Told::default();
+    let world = world_with(Database::Sqlite, &posts).await;
+    let mut owner = Browser::of(&world, "stranger").await;
+    let lists = service(&world, &mut owner).await;
+    let mut alice = Browser::of(&world, "alice").await;
+    let app = Application::register(&world, &mut alice, Kind::Legacy).await;
+    let other = Application::register(&world, &mut alice, Kind::Legacy).await;
+    let first = token_for(&app, &mut alice, "profile:read").await;
+    let second = token_for(&other, &mut alice, "profile:read").await;
+    for token in [&first, &second] {
+        verified(&lists, token).await;
+    }
+    posts.refuse(&json!({ "token_hash": digest(&first) }).to_string());
+    let name = &"alice".parse().unwrap();
+    let system = world.system();
+    system.suspend(name, Some("unpaid")).await.unwrap();
+    let tokens = [&*first, &*second];
+    let mut tries = told(&world, &posts, &tokens).await;
+    world.clock.advance(TimeDelta::minutes(1));
+    tries.extend(told(&world, &posts, &tokens).await);
+    let of = |which: usize| tries.iter().filter(|found| **found == which).count();
+    assert!(of(0) > 1, "it is tried again: {tries:?}");
+    assert_eq!(of(1), 1, "{tries:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_service_that_was_revoked_is_told_nothing() {
+    for database in Database::all() {
+        let posts = Told::default();
+        let world = world_with(database, &posts).await;
+        let mut owner = Browser::of(&world, "stranger").await;
+        let lists = service(&world, &mut owner).await;
+        let mut alice = Browser::of(&world, "alice").await;
+        let app = Application::register(&world, &mut alice, Kind::Legacy).await;
+        let token = token_for(&app, &mut alice, "profile:read").await;
+        verified(&lists, &token).await;
+        revoke_client(&world.system(), &lists).await;
+        take_back(&mut alice).await;
+        assert_eq!(told(&world, &posts, &[&token]).await, [0; 0]);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_service_is_told_by_http_and_not_where_it_sends_the_forge_on() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

@@ -1,5 +1,6 @@
 //! A courier that keeps what it is given.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,12 +13,18 @@ use url::Url;
 pub(crate) struct Told {
     posts: Arc<Mutex<Vec<(String, String)>>>,
     broken: Arc<AtomicBool>,
+    refused: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Told {
     /// Takes out what was told so far.
     pub(crate) fn take(&self) -> Vec<(String, String)> {
         std::mem::take(&mut *self.posts.lock().unwrap())
+    }
+
+    /// Has the services refuse to be told that.
+    pub(crate) fn refuse(&self, json: &str) {
+        self.refused.lock().unwrap().insert(json.to_owned());
     }
 
     /// Makes telling fail from now on, or no more.
@@ -28,11 +35,12 @@ impl Told {
 
 #[async_trait]
 impl Courier for Told {
-    async fn post(&self, url: &Url, json: String) -> Result<()> {
+    async fn post(&self, url: &Url, json: String) -> Result<bool> {
         if self.broken.load(Ordering::SeqCst) {
             return Err(Error::internal("nobody is there"));
         }
+        let is_refused = self.refused.lock().unwrap().contains(&json);
         self.posts.lock().unwrap().push((url.to_string(), json));
-        Ok(())
+        Ok(!is_refused)
     }
 }

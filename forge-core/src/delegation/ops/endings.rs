@@ -31,12 +31,34 @@ impl Forge {
         Ok(())
     }
 
-    /// Tells a service that tokens have ended; one that it does not know any more is none of its affair.
+    /// Tells a service that tokens have ended. Those that it does not take hold up no others: if it takes some, the rest is
+    /// queued anew.
     pub(crate) async fn run_tell_ended(&self, url: &str, tokens: &[String]) -> Result<()> {
-        let url = Url::parse(url).map_err(Error::internal)?;
-        for token in tokens {
+        let to = Url::parse(url).map_err(Error::internal)?;
+        let mut failure = Error::unavailable("the service took none of it");
+        let mut left = Vec::new();
+        let mut rest = tokens.iter();
+        while let Some(token) = rest.next() {
             let json = json!({ "token_hash": token }).to_string();
-            self.courier().post(&url, json).await?;
+            match self.courier().post(&to, json).await {
+                Ok(true) => {}
+                Ok(false) => left.push(token.clone()),
+                Err(error) => {
+                    left.push(token.clone());
+                    left.extend(rest.by_ref().cloned());
+                    failure = error;
+                }
+            }
+        }
+        if left.len() == tokens.len() {
+            return Err(failure);
+        }
+        if !left.is_empty() {
+            let (url, tokens) = (url.to_owned(), left);
+            let mut tx = self.store().begin().await?;
+            tx.enqueue(NewJob::at(self.now(), Task::TellEnded { url, tokens }))
+                .await?;
+            tx.commit().await?;
         }
         Ok(())
     }

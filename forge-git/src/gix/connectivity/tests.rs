@@ -148,21 +148,19 @@ fn what_is_proved_is_complete_for_git_too() {
     let mut proved = 0;
     let mut place = Place::new();
     place.all = Fixture::empty(place.directory.path(), "tangled.git");
-    place.all.import(&tangled_history(60, 2));
-    for (tip, old) in [
-        ("b0", "b0~3"),
-        ("b1", "b1~2"),
-        ("b0", "b1"),
-        ("b1~1", "b0~1"),
-    ] {
+    place.all.import(&tangled_history(24, 2));
+    for (tip, old) in [("b0", "b1"), ("b1~1", "b0~1")] {
         place.give(old);
+        // As if each had a tag.
+        let known = place.all.ask(&["rev-list", old]);
+        let known: Vec<_> = known.lines().collect();
         let come = place.ids(&[tip, &format!("^{old}")]);
         for lacks in 0..=come.len() {
             let mut less = come.clone();
             if lacks < come.len() {
                 less.remove(lacks);
             }
-            let verdicts = place.verdicts(&less, tip, &[old]);
+            let verdicts = place.verdicts(&less, tip, &known);
             assert_ne!(verdicts, (true, false), "{tip} on {old} without {lacks}");
             proved += usize::from(verdicts.0);
         }
@@ -187,4 +185,43 @@ fn objects_that_no_ref_reaches_prove_nothing() {
         !place.verdicts(&commit, "b0", &["b0~1"]).0,
         "its tree is nobody's"
     );
+}
+
+#[test]
+fn what_lies_too_deep_is_not_looked_for() {
+    let place = Place::new();
+    for (depth, expected) in [(200, true), (300, false)] {
+        let path = "d/".repeat(depth);
+        let tip = format!("deep{depth}");
+        let stream = format!(
+            "commit refs/heads/{tip}\ncommitter C <c@d> 1 +0000\ndata 1\nx\nM 644 inline {path}f\ndata 1\nx\n"
+        );
+        place.all.import(stream.as_bytes());
+        let come = place.ids(&[&tip]);
+        assert_eq!(place.verdicts(&come, &tip, &[]), (expected, true));
+    }
+}
+
+#[test]
+fn a_large_directory_is_no_reason_to_ask_git() {
+    let place = Place::new();
+    let mut stream = String::from("blob\nmark :1\ndata 1\nx\n");
+    let _ = writeln!(
+        stream,
+        "commit refs/heads/wide\ncommitter C <c@d> 1 +0000\ndata 1\nx"
+    );
+    for n in 0..100_000 {
+        let _ = writeln!(stream, "M 644 :1 f{n}");
+    }
+    for n in 0..2 {
+        let _ = writeln!(
+            stream,
+            "commit refs/heads/wide\ncommitter C <c@d> 2 +0000\ndata 1\nx"
+        );
+        let _ = writeln!(stream, "M 644 inline new{n}\ndata 1\n{n}");
+    }
+    place.all.import(stream.as_bytes());
+    place.give("wide~1");
+    let come = place.ids(&["wide", "^wide~1"]);
+    assert_eq!(place.verdicts(&come, "wide", &["wide~1"]), (true, true));
 }

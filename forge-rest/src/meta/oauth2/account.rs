@@ -267,13 +267,15 @@ async fn overview(
 
 fn grants_text(grants: &Grants) -> String {
     if grants.is_everything() {
-        "everything".to_owned()
-    } else if grants.delegated().next().is_some() {
-        // OAuth 2.0 has no words for these.
-        grants.legacy_text()
-    } else {
-        grants.to_string()
+        return "everything".to_owned();
     }
+    let own = grants.scopes().next().map(|_| grants.to_string());
+    // OAuth 2.0 has no words for these.
+    let others = grants.delegated().map(|(scope, mode)| match mode {
+        Mode::Read => format!("{}:read", scope.named),
+        Mode::Write => format!("{}:write", scope.named),
+    });
+    own.into_iter().chain(others).collect::<Vec<_>>().join(" ")
 }
 
 fn day(time: Timestamp) -> String {
