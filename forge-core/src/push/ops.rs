@@ -208,9 +208,8 @@ impl Decided {
         let alive = Alive::new(repo.forge(), push.id);
         let mut tx = repo.forge().store().begin().await?;
         // Written first: whoever would remove the repository at this moment waits for this, or this for them.
-        if tx.touch_repo(repo.id(), now).await?.is_none() {
-            return Err(Error::NotFound);
-        }
+        let touched = tx.touch_repo(repo.id(), now).await?;
+        push.repository = touched.ok_or(Error::NotFound)?;
         repo.still_holds(&*tx).await?;
         tx.insert_push(&push, now).await?;
         tx.commit().await?;
@@ -256,16 +255,12 @@ impl Recorded {
         if !tx.settle_push(push.id, PushState::Done).await? {
             return Ok(lines);
         }
-        let changed = match change {
-            Some(change) => {
-                let changed = tx.update_repo(repo.id(), &change, forge.now()).await?;
-                let event = forge.event(EventKind::RepoUpdated(changed.clone()))?;
-                tx.emit(event).await?;
-                Some(changed)
-            }
-            None => tx.touch_repo(repo.id(), forge.now()).await?,
-        };
-        push.repository = changed.unwrap_or(push.repository);
+        if let Some(change) = change {
+            let changed = tx.update_repo(repo.id(), &change, forge.now()).await?;
+            let event = forge.event(EventKind::RepoUpdated(changed.clone()))?;
+            tx.emit(event).await?;
+            push.repository = changed;
+        }
         announce(forge, &mut *tx, &push).await?;
         tx.commit().await?;
         forge.wake();

@@ -313,8 +313,16 @@ impl Session<'_> {
         let (moved, refused) = prepared.commit(&*git).await;
         self.has_moved = !moved.is_empty();
         step!("committed");
-        let head = head::repair(&dir, &*git, &moved).await;
-        if let Err(error) = update_ref::sync(&dir, &moved).await {
+        let (synced, head) = futures::join!(
+            update_ref::sync(&dir, &moved),
+            head::repair(&dir, &*git, &moved)
+        );
+        let synced = match head {
+            // It lies among what was made durable, perhaps a moment too early.
+            Ok(Some(_)) => update_ref::sync(&dir, &moved).await,
+            _ => synced,
+        };
+        if let Err(error) = synced {
             // They have moved, and are told of; what the disk makes of it is out of our hands.
             self.tell(&words::of(&error)).await;
         }
@@ -434,14 +442,15 @@ impl Session<'_> {
     }
 }
 
-/// What the refs that are to move, and HEAD, name now.
+/// What the refs that are to move name now, and HEAD, on which new ones are likely to build.
 async fn known(git: &dyn GitRepo, updates: &[RefUpdate]) -> Result<Vec<Oid>> {
     let mut known = Vec::new();
-    for name in updates
-        .iter()
-        .map(|update| update.name.clone())
-        .chain(git.head().await?)
-    {
+    let head = if updates.iter().any(|update| update.old.is_none()) {
+        git.head().await?
+    } else {
+        None
+    };
+    for name in updates.iter().map(|update| update.name.clone()).chain(head) {
         if let Some(found) = git.find_ref(&name).await? {
             known.extend([found.target, found.peeled]);
         }
