@@ -22,6 +22,9 @@ use crate::error::Failure;
 use crate::table::Table;
 use crate::time::TimestampStyle;
 
+/// `profile:read`, which each token of this scheme has.
+const PROFILE: [Scope; 2] = [Scope::GitProfile, Scope::MetaProfile];
+
 pub(super) fn routes(table: &mut Table<Site>) {
     table.get("/oauth", index);
     table.get("/oauth/register", register);
@@ -76,7 +79,7 @@ impl Asked {
             },
         };
         let wanted = wanted.map(|mut wanted| {
-            for scope in [Scope::GitProfile, Scope::MetaProfile] {
+            for scope in PROFILE {
                 wanted.grants.grant(scope, Mode::Read);
             }
             wanted
@@ -136,7 +139,7 @@ async fn ask(State(site): State<Site>, visitor: Visitor) -> Result<Response, Det
             action: &action,
             target: Some(uri).filter(|uri| *uri != OUT_OF_BAND),
             user_code: None,
-            needed: &[Scope::GitProfile, Scope::MetaProfile],
+            needed: &PROFILE,
         },
     );
     Ok(visitor.remember(&site, page))
@@ -156,10 +159,13 @@ async fn answer(
     let Some(wanted) = &asked.wanted else {
         return asked.bad_scope(&site);
     };
-    let Some(granted) = decision(&form, &wanted.grants) else {
+    let Some(mut granted) = decision(&form, &wanted.grants) else {
         let details = "the user refused";
         return asked.back(&site, &[("error", "user_declined"), ("details", details)]);
     };
+    for scope in PROFILE {
+        granted.grant(scope, Mode::Read);
+    }
     let scopes = granted.legacy_text();
     let consent = Consent {
         client: &asked.client,
