@@ -167,13 +167,13 @@ impl Quarantine {
         let to = self.repo.join("objects/pack");
         let packs = packs(&self.objects(), self.format)?;
         for pack in &packs {
-            let files = PARTS.map(|ending| pack.with_extension(ending));
+            let files = parts(pack);
             let name = |file: &PathBuf| to.join(file.file_name().unwrap_or_default());
             // A pack is named by its content: it is the same one.
             if files.iter().map(name).all(|target| target.exists()) {
                 continue;
             }
-            for file in &parts(pack) {
+            for file in &files {
                 fs::rename(file, name(file))?;
             }
         }
